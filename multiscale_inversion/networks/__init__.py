@@ -1,0 +1,22 @@
+"""Networks as pure Flax modules that return every activation, one family a file."""
+
+from multiscale_inversion.networks.convolution import Conv, convolve
+from multiscale_inversion.networks.large_cnn import LargeCNN
+from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
+from multiscale_inversion.networks.normalization import BatchNorm
+from multiscale_inversion.networks.registry import create, names, option_names, register
+from multiscale_inversion.networks.resnet import ResNet
+
+__all__ = [
+    'BatchNorm',
+    'Conv',
+    'LargeCNN',
+    'LayeredNetwork',
+    'ResNet',
+    'convolve',
+    'create',
+    'merge_updates',
+    'names',
+    'option_names',
+    'register',
+]

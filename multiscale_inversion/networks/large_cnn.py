@@ -1,0 +1,83 @@
+"""The paper's Large CNN (Section 3.1)."""
+
+import flax.linen as nn
+import jax
+
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.networks import layers
+from multiscale_inversion.networks.convolutional import (
+    ConvBlock,
+    ConvolutionalNetwork,
+    LayerOptions,
+)
+
+GLOBAL = 0
+# (number of filters, size of filters, padding, pooling size), from the input on. The paper prints
+# the last pooling as 6, all of space for 32x32 images; global pooling serves images of any size.
+LAYERS = (
+    (96, 3, 'same', 1),
+    (96, 3, 'full', 1),
+    (96, 3, 'full', 2),
+    (192, 3, 'valid', 1),
+    (192, 3, 'full', 1),
+    (192, 3, 'valid', 2),
+    (192, 3, 'valid', 1),
+    (192, 1, 'same', GLOBAL),
+)
+MINIMAL_IMAGE = 12
+
+
+class ConvLayer(nn.Module):
+  """A `ConvBlock` and pooling: one layer of the paper's CNN.
+
+  Attributes:
+    features, kernel_size, padding, options: as in `ConvBlock`.
+    pool_size: edge of a pooling window; 1 for none, `GLOBAL` for the mean over all of space.
+  """
+
+  features: int
+  kernel_size: int
+  padding: str
+  pool_size: int
+  options: LayerOptions
+
+  @nn.compact
+  def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
+    """Maps [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
+    block = ConvBlock(self.features, self.kernel_size, self.padding, self.options, name='block')
+    z = block(z, train, inverse)
+    if self.pool_size == GLOBAL:
+      return layers.global_mean(z)
+    return layers.pool(z, self.pool_size, self.options.pooling)
+
+
+class LargeCNN(ConvolutionalNetwork):
+  """Eight convolutional layers and a dense classifier: L = 9, 1,370,986 parameters on 32x32x3.
+
+  Its attributes are those of `ConvolutionalNetwork`; `pooling` is that of the two inner poolings.
+  """
+
+  def setup(self):
+    options = self.layer_options()
+    convolutions = [ConvLayer(*layer, options) for layer in LAYERS]
+    self.layers = [*convolutions, layers.Classifier(self.num_classes, self.initializer)]
+
+  def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
+    """Runs all layers on images.
+
+    Args:
+      x: shape [N, H, W, C], H and W at least 12.
+      train: use batch statistics and dropout.
+
+    Returns:
+      (z^(0), ..., z^(9)).
+
+    Raises:
+      UserError: for smaller images.
+    """
+    if min(x.shape[1:3]) < MINIMAL_IMAGE:
+      raise UserError(
+          f'network large_cnn: images are {x.shape[1]}x{x.shape[2]}; allowed: at least '
+          f'{MINIMAL_IMAGE}x{MINIMAL_IMAGE} (resnet takes smaller ones)'
+      )
+    return super().__call__(x, train=train)

@@ -1,0 +1,93 @@
+"""Networks as sequences of layers: the one place that turns a module into stages."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+
+class LayeredNetwork(nn.Module):
+  """Base of networks that are sequences of layers.
+
+  A subclass sets `self.layers` in `setup`, L modules called as `layer(z, train=..., inverse=...)`
+  that each map an activation to the next; the last gives the logits.
+  """
+
+  def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
+    """Runs all layers.
+
+    Args:
+      x: observations, shape [N, ...].
+      train: use batch statistics and dropout (then `apply` takes `mutable=['batch_stats']` and
+        `rngs={'dropout': key}`).
+
+    Returns:
+      (z^(0), ..., z^(L)): the input, each layer's output, the logits last.
+    """
+    activations = [x]
+    for layer in self.layers:
+      activations.append(layer(activations[-1], train=train))
+    return tuple(activations)
+
+  def apply_layer(self, index: int, z: jax.Array, train: bool = False) -> jax.Array:
+    """Runs one layer, in the form that `invert` differentiates."""
+    return self.layers[index](z, train=train, inverse=True)
+
+  def num_layers(self) -> int:
+    """L, the number of layers."""
+    return len(self.layers)
+
+  @nn.nowrap
+  def stages(
+      self,
+      variables: Mapping[str, Any],
+      train: bool = False,
+      rngs: Mapping[str, jax.Array] | None = None,
+  ) -> Sequence[Callable[[jax.Array], Any]]:
+    """The network as pure functions of one activation each, for `invert`.
+
+    Args:
+      variables: what `init` returned, or as trained: `params` and, where there are any,
+        `batch_stats`.
+      train: use batch statistics and dropout.
+      rngs: `{'dropout': key}` when training with dropout. A stage draws one mask, which its
+        forward pass and its inverse share; it is the mask of `apply` with the same key.
+
+    Returns:
+      L functions, z^(l) -> z^(l+1) in evaluation, and z^(l) -> (z^(l+1), updated batch statistics)
+      in training; `merge_updates` joins the latter into a collection.
+    """
+    count = self.bind(variables).num_layers()
+    return [self._stage(index, variables, train, rngs) for index in range(count)]
+
+  @nn.nowrap
+  def _stage(self, index, variables, train, rngs):
+    def evaluate(z):
+      return self.apply(variables, index, z, method='apply_layer')
+
+    def step(z):
+      z, updates = self.apply(
+          variables, index, z, train=True, method='apply_layer', rngs=rngs, mutable=['batch_stats']
+      )
+      name = f'layers_{index}'
+      return z, {k: {name: v[name]} for k, v in updates.items() if name in v}
+
+    return step if train else evaluate
+
+
+def merge_updates(auxiliary: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Joins the updated collections that the stages of a training pass returned.
+
+  Args:
+    auxiliary: `Inversion.auxiliary` of a `LayeredNetwork` in training.
+
+  Returns:
+    The collections by name, as `apply` with `mutable` would have returned them; `{}` when no layer
+    holds statistics.
+  """
+  merged: dict[str, Any] = {}
+  for updates in auxiliary:
+    for collection, values in updates.items():
+      merged.setdefault(collection, {}).update(values)
+  return merged
