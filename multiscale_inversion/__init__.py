@@ -1,0 +1,25 @@
+"""Semi-supervised learning by inverting a deep network at every layer.
+
+Balestriero, Glotin and Baraniuk, "Semi-Supervised Learning Enabled by Multiscale Deep Neural
+Network Inversion", arXiv:1802.10172.
+"""
+
+from multiscale_inversion import data, evaluation, losses, metrics, networks, objectives, training
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
+
+__version__ = '0.1.0'
+
+__all__ = [
+    'Inversion',
+    'UserError',
+    'data',
+    'evaluation',
+    'hold_in_inverse',
+    'invert',
+    'losses',
+    'metrics',
+    'networks',
+    'objectives',
+    'training',
+]

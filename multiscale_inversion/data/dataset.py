@@ -1,0 +1,124 @@
+"""What a data set is, and the sets by name."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from multiscale_inversion.data import svhn_mat, tfds_source
+from multiscale_inversion.errors import UserError, check_choice
+
+DIGITS_TRAIN = 1297
+
+
+class Dataset(NamedTuple):
+  """A whole classification data set in memory.
+
+  Attributes:
+    name: as `load` takes it.
+    train_images, test_images: uint8, shape [N, H, W, C].
+    train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1.
+    class_names: a name for each class.
+  """
+
+  name: str
+  train_images: np.ndarray
+  train_labels: np.ndarray
+  test_images: np.ndarray
+  test_labels: np.ndarray
+  class_names: tuple[str, ...]
+
+
+def _digits(data_dir: str | None) -> Dataset:
+  """scikit-learn's digits: 1,797 images of 8x8 pixels with 17 grey levels, embedded in it.
+
+  They come in one piece: a permutation of our own, always the same, makes the first 1,297 the
+  training set and the other 500 the test set.
+  """
+  del data_dir
+  from sklearn.datasets import load_digits  # noqa: PLC0415 (slow; only this set needs it)
+
+  digits = load_digits()
+  # RandomState's stream is frozen by NumPy's compatibility policy; Generator's is not.
+  order = np.random.RandomState(0).permutation(len(digits.target))
+  images = digits.images.astype(np.uint8)[order, :, :, None]
+  labels = digits.target.astype(np.int32)[order]
+  return Dataset(
+      'digits',
+      images[:DIGITS_TRAIN],
+      labels[:DIGITS_TRAIN],
+      images[DIGITS_TRAIN:],
+      labels[DIGITS_TRAIN:],
+      tuple(map(str, digits.target_names)),
+  )
+
+
+def _from_tfds(name: str) -> Callable[[str | None], Dataset]:
+  """A set that TFDS has prepared in its data folder."""
+
+  def load_prepared(data_dir: str | None) -> Dataset:
+    folder = data_folder(data_dir)
+    arrays = tfds_source.read(name, folder)
+    if arrays is None and name == svhn_mat.NAME:
+      arrays = svhn_mat.read(folder)
+    if arrays is None:
+      raise UserError(_absent(name, folder))
+    return Dataset(name, *arrays)
+
+  return load_prepared
+
+
+def _absent(name: str, folder: str) -> str:
+  ways = f'pip install "multiscale_inversion[prepare]" && python -m experiments.prepare {name}'
+  if name == svhn_mat.NAME:
+    mat = os.path.join(folder, name)
+    ways += f', or put {" and ".join(svhn_mat.FILES)} (from {svhn_mat.HOMEPAGE}) into {mat}'
+  return (
+      f'data set {name}: not found in {folder} (data.data_dir, else TFDS_DATA_DIR, else '
+      f'~/tensorflow_datasets); to get it: {ways}'
+  )
+
+
+def data_folder(data_dir: str | None) -> str:
+  """The folder of prepared sets: as given, else TFDS_DATA_DIR, else TFDS's own default."""
+  folder = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+  return os.path.abspath(os.path.expanduser(folder))
+
+
+_DATASETS: dict[str, Callable[[str | None], Dataset]] = {
+    'digits': _digits,
+    **{name: _from_tfds(name) for name in tfds_source.NAMES},
+}
+
+
+def names() -> tuple[str, ...]:
+  """The names that `load` takes."""
+  return tuple(_DATASETS)
+
+
+def register(name: str, loader: Callable[[str | None], Dataset]) -> None:
+  """Makes a data set known to `load`: `loader` takes the data folder (or None).
+
+  Raises:
+    ValueError: if the name is taken.
+  """
+  if name in _DATASETS:
+    raise ValueError(f'data set: {name!r} is registered already')
+  _DATASETS[name] = loader
+
+
+def load(name: str, data_dir: str | None = None) -> Dataset:
+  """Loads a data set into memory.
+
+  Args:
+    name: one of `names()`.
+    data_dir: folder of prepared TFDS sets; unless given, TFDS_DATA_DIR or
+      ~/tensorflow_datasets. `digits` needs none.
+
+  Raises:
+    UserError: for an unknown name, or a set that is absent (naming the folder that was looked in
+      and how to get the set).
+  """
+  check_choice('data.name', name, names())
+  return _DATASETS[name](data_dir)

@@ -1,0 +1,74 @@
+"""Which images a step trains on, as a pure function of (seed, step)."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """Batches of labeled and unlabeled images (Section 3.1).
+
+  An epoch goes once through the unlabeled images in a new random order (the few that do not fill
+  the last batch are left to another epoch). Labeled images are replicated: pass after pass through
+  them, each in a new random order, across batches and epochs alike.
+
+  Attributes:
+    num_labeled, num_unlabeled: sizes of D_s and D_u, at least 1.
+    labeled_per_batch, unlabeled_per_batch: a batch's shares, at least 1.
+  """
+
+  num_labeled: int
+  num_unlabeled: int
+  labeled_per_batch: int
+  unlabeled_per_batch: int
+
+  def __post_init__(self):
+    if min(self.labeled_per_batch, self.unlabeled_per_batch) < 1:
+      raise UserError(
+          f'batch_size: {self.labeled_per_batch} labeled and {self.unlabeled_per_batch} unlabeled '
+          'images a batch; allowed: at least 1 of each'
+      )
+    if self.num_unlabeled < self.unlabeled_per_batch:
+      raise UserError(
+          f'batch_size: takes {self.unlabeled_per_batch} unlabeled images a batch, and there are '
+          f'{self.num_unlabeled}'
+      )
+
+  @property
+  def steps_per_epoch(self) -> int:
+    """floor(|D_u| / unlabeled images a batch)."""
+    return self.num_unlabeled // self.unlabeled_per_batch
+
+  def epoch(self, key: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The order of a whole epoch.
+
+    Args:
+      key: the sampler's random key, the same in all epochs.
+      epoch: counted from 0.
+
+    Returns:
+      Positions in D_s, int32, shape [steps_per_epoch, labeled_per_batch], and in D_u, shape
+      [steps_per_epoch, unlabeled_per_batch].
+    """
+    labeled_key, unlabeled_key = jax.random.split(key)
+    steps = self.steps_per_epoch
+
+    order = jax.random.permutation(jax.random.fold_in(unlabeled_key, epoch), self.num_unlabeled)
+    unlabeled = order[: steps * self.unlabeled_per_batch]
+
+    taken = steps * self.labeled_per_batch  # an epoch, of the endless row of passes through D_s
+    first_pass, offset = jnp.divmod(epoch * taken, self.num_labeled)
+    passes = first_pass + jnp.arange(math.ceil(taken / self.num_labeled) + 1)
+    shuffle = lambda p: jax.random.permutation(jax.random.fold_in(labeled_key, p), self.num_labeled)
+    labeled = jax.lax.dynamic_slice(jax.vmap(shuffle)(passes).reshape(-1), (offset,), (taken,))
+    return labeled.reshape(steps, -1), unlabeled.reshape(steps, -1)
+
+  def batch(self, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The positions in D_s and D_u of one step's batch, steps counted from 0 over all epochs."""
+    labeled, unlabeled = self.epoch(key, step // self.steps_per_epoch)
+    return labeled[step % self.steps_per_epoch], unlabeled[step % self.steps_per_epoch]

@@ -1,0 +1,57 @@
+"""Which training images are labeled."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from multiscale_inversion.errors import UserError, check_choice
+
+UNLABELED = ('rest', 'all')
+
+
+class Split(NamedTuple):
+  """Positions in the training set, int32, ascending.
+
+  Attributes:
+    labeled: D_s, shape [num_labeled].
+    unlabeled: D_u.
+  """
+
+  labeled: np.ndarray
+  unlabeled: np.ndarray
+
+
+def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'rest') -> Split:
+  """Chooses labeled images at random, balanced over the classes.
+
+  Args:
+    labels: the training set's classes, integers from 0, shape [N].
+    num_labeled: how many to choose. Where it does not divide by the number of classes, classes
+      drawn at random get one more.
+    seed: the choice is a function of it; a non-negative integer.
+    unlabeled: `rest`: D_u is the training set less the labeled images; `all`: the whole of it.
+
+  Raises:
+    UserError: if there are fewer labels than classes, or a class has too few images.
+  """
+  check_choice('data.unlabeled', unlabeled, UNLABELED)
+  classes = np.unique(labels)
+  if not len(classes) <= num_labeled <= len(labels):
+    raise UserError(
+        f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {len(labels)}'
+    )
+  random = np.random.RandomState(seed)
+  share, remainder = divmod(num_labeled, len(classes))
+  more = set(random.permutation(classes)[:remainder])
+  chosen = []
+  for label in classes:
+    members, wanted = np.flatnonzero(labels == label), share + (label in more)
+    if wanted > len(members):
+      raise UserError(
+          f'data.num_labeled: {num_labeled} takes {wanted} images of class {label}, which has '
+          f'{len(members)}; allowed: at most {len(classes) * len(members)}'
+      )
+    chosen.append(random.permutation(members)[:wanted])
+  labeled = np.sort(np.concatenate(chosen)).astype(np.int32)
+  everything = np.arange(len(labels), dtype=np.int32)
+  return Split(labeled, np.setdiff1d(everything, labeled) if unlabeled == 'rest' else everything)

@@ -1,0 +1,48 @@
+"""SVHN in its authors' own format: two MATLAB files of cropped digits."""
+
+import os
+
+import numpy as np
+
+from multiscale_inversion.errors import UserError
+
+NAME = 'svhn_cropped'
+FILES = ('train_32x32.mat', 'test_32x32.mat')
+HOMEPAGE = 'http://ufldl.stanford.edu/housenumbers'
+
+
+def read(folder: str):
+  """Reads FILES from the folder `svhn_cropped` in `folder`; None where neither is there.
+
+  Returns:
+    As `tfds_source.read`.
+
+  Raises:
+    UserError: if one of the files is missing, or one is not in SVHN's format.
+  """
+  paths = [os.path.join(folder, NAME, file) for file in FILES]
+  present = [os.path.exists(path) for path in paths]
+  if not any(present):
+    return None
+  if not all(present):
+    raise UserError(f'data set {NAME}: {paths[present.index(False)]} is missing beside the other')
+  return (*_read_file(paths[0]), *_read_file(paths[1]), tuple(map(str, range(10))))
+
+
+def _read_file(path: str) -> tuple[np.ndarray, np.ndarray]:
+  from scipy.io import loadmat  # noqa: PLC0415
+
+  try:
+    content = loadmat(path)
+    images, labels = content['X'], content['y'].reshape(-1)
+  except (ValueError, KeyError, TypeError, NotImplementedError, OSError) as error:
+    raise UserError(f'data set {NAME}: {path} is not in the format of SVHN: {error}') from error
+  if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] != len(labels):
+    raise UserError(
+        f'data set {NAME}: {path} holds X of shape {images.shape} and {len(labels)} labels; '
+        'allowed: X [32, 32, 3, N] and N labels'
+    )
+  # The files put the observations last, and call the digit zero 10.
+  return np.ascontiguousarray(images.transpose(3, 0, 1, 2)).astype(np.uint8), np.where(
+      labels == 10, 0, labels
+  ).astype(np.int32)

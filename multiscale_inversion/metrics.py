@@ -1,0 +1,61 @@
+"""Scalars of training, kept as (sum, count) so that means over steps and devices are exact."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion import losses
+from multiscale_inversion.inversion import Inversion
+
+
+class Mean(NamedTuple):
+  """A mean under way.
+
+  Attributes:
+    total: sum of the values, a float32 scalar.
+    count: how many they were, a float32 scalar.
+  """
+
+  total: jax.Array
+  count: jax.Array
+
+  def value(self) -> float:
+    """The mean; NaN when nothing was counted."""
+    return float(self.total) / float(self.count) if float(self.count) else float('nan')
+
+
+def masked_mean(values: jax.Array, mask: jax.Array) -> Mean:
+  """The mean of per-observation values [N] over the observations where mask [N] is 1."""
+  # Where, not a product: what is masked may be infinite.
+  total = jnp.sum(jnp.where(mask > 0, values, 0))
+  return Mean(total.astype(jnp.float32), jnp.sum(mask > 0).astype(jnp.float32))
+
+
+def add(a, b):
+  """Adds two trees of `Mean`, leaf by leaf."""
+  return jax.tree.map(jnp.add, a, b)
+
+
+def classification_metrics(
+    inversion: Inversion, labels: jax.Array, mask: jax.Array
+) -> dict[str, Mean]:
+  """`cross_entropy` of the labeled and `entropy` of the unlabeled observations, in nats."""
+  logits = inversion.activations[-1]
+  return {
+      'cross_entropy': masked_mean(losses.cross_entropy(logits, labels), mask),
+      'entropy': masked_mean(losses.entropy(logits), 1 - mask),
+  }
+
+
+def reconstruction_metrics(inversion: Inversion) -> dict[str, Mean]:
+  """`reconstruction/l`, a layer's (1/D^(l)) ||z^(l) - r^(l)||^2, and `reconstruction`, their mean."""
+  everything = jnp.ones(inversion.activations[0].shape[0])
+  layers = [
+      losses.layer_reconstruction(inversion, layer)
+      for layer in range(len(inversion.reconstructions))
+  ]
+  metrics = {'reconstruction': masked_mean(sum(layers) / len(layers), everything)}
+  for layer, values in enumerate(layers):
+    metrics[f'reconstruction/{layer}'] = masked_mean(values, everything)
+  return metrics

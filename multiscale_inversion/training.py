@@ -1,0 +1,267 @@
+"""The training step and its loop over many steps, as pure functions."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from multiscale_inversion import metrics as metrics_lib
+from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.data.sampler import Sampler
+from multiscale_inversion.inversion import Inversion, invert
+from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
+from multiscale_inversion.objectives import Objective
+
+Metrics = dict[str, metrics_lib.Mean]
+
+
+class TrainState(NamedTuple):
+  """All that training changes.
+
+  Attributes:
+    step: number of steps done, an int32 scalar.
+    params: the network's parameters.
+    batch_stats: the network's running statistics; `{}` where it has none.
+    opt_state: the optimizer's state.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: optax.OptState
+
+  def variables(self) -> dict[str, Any]:
+    """What `apply` and `stages` take."""
+    return {'params': self.params, 'batch_stats': self.batch_stats}
+
+
+class Batch(NamedTuple):
+  """N observations, labeled and unlabeled ones together.
+
+  Attributes:
+    images: normalized, float32, shape [N, H, W, C].
+    labels: int32, shape [N]; arbitrary where mask is 0.
+    mask: float32, shape [N]; 1 where labeled, 0 where not.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  mask: jax.Array
+
+
+class TrainData(NamedTuple):
+  """A training set on the device.
+
+  Attributes:
+    images: uint8, shape [N, H, W, C].
+    labels: int32, shape [N]. Those of unlabeled images never reach a batch.
+    labeled, unlabeled: D_s and D_u as positions, int32.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  labeled: jax.Array
+  unlabeled: jax.Array
+
+
+class Keys(NamedTuple):
+  """Random keys of one run, one a purpose; all functions of its seed."""
+
+  init: jax.Array
+  sampling: jax.Array
+  dropout: jax.Array
+
+
+def keys_from_seed(seed: int) -> Keys:
+  """Derives a run's keys from its seed."""
+  key = jax.random.key(seed)
+  return Keys(*(jax.random.fold_in(key, index) for index in range(len(Keys._fields))))
+
+
+def piecewise_schedule(
+    learning_rate: float,
+    num_steps: int,
+    decay_epochs: Sequence[int] = (150, 300),
+    reference_epochs: int = 400,
+    factor: float = 0.5,
+) -> optax.Schedule:
+  """The paper's learning rate (Section 3.1): halved from the first step of epochs 150 and 300 of 400.
+
+  Args:
+    learning_rate: the initial one, gamma^(0).
+    num_steps: length of the whole training, to which the epochs are scaled in proportion.
+    decay_epochs: from whose first step on the rate is multiplied; counted from 0.
+    reference_epochs: number of epochs of which they are.
+    factor: by what it is multiplied each time.
+
+  Returns:
+    A function of the step, counted from 0.
+  """
+  boundaries = {round(num_steps * epoch / reference_epochs): factor for epoch in decay_epochs}
+  return optax.piecewise_constant_schedule(learning_rate, boundaries)
+
+
+def create_state(
+    network: LayeredNetwork,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    image_shape: Sequence[int],
+) -> TrainState:
+  """Initializes the network and the optimizer.
+
+  Args:
+    network: the network.
+    optimizer: the optimizer.
+    key: random key of the initialization.
+    image_shape: (H, W, C) of the images.
+  """
+  sample = jnp.zeros((1, *image_shape), jnp.float32)
+  variables = jax.jit(network.init)(key, sample)
+  params = variables['params']
+  return TrainState(
+      jnp.zeros((), jnp.int32), params, variables.get('batch_stats', {}), optimizer.init(params)
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+  """What is trained and how: the static part of every compiled function of this module.
+
+  Attributes:
+    network: the network.
+    objective: what is minimized.
+    optimizer: an optax transformation.
+  """
+
+  network: LayeredNetwork
+  objective: Objective
+  optimizer: optax.GradientTransformation
+
+  def inversion(
+      self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array
+  ) -> Inversion:
+    """The training pass of normalized images through the network and back."""
+    variables = {'params': params, 'batch_stats': batch_stats}
+    stages = self.network.stages(variables, train=True, rngs={'dropout': dropout_key})
+    return invert(stages, images)
+
+  def train_step(
+      self, state: TrainState, batch: Batch, dropout_key: jax.Array
+  ) -> tuple[TrainState, Metrics]:
+    """One step of the optimizer on the mean of the objective over a batch.
+
+    Args:
+      state: before the step.
+      batch: the observations.
+      dropout_key: random key of the run's dropout; the step's own is folded from it.
+
+    Returns:
+      The state after the step, and the batch's `loss`, `cross_entropy` and `entropy`, with
+      `reconstruction` and `reconstruction/l` where the objective inverts; of the state before.
+    """
+
+    def loss_of(params):
+      key = jax.random.fold_in(dropout_key, state.step)
+      inversion = self.inversion(params, state.batch_stats, batch.images, key)
+      loss = self.objective(inversion, batch.labels, batch.mask)
+      measured = {'loss': metrics_lib.masked_mean(loss, jnp.ones_like(batch.mask))}
+      measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
+      if self.objective.inverts:
+        measured |= metrics_lib.reconstruction_metrics(inversion)
+      return jnp.mean(loss), (measured, merge_updates(inversion.auxiliary))
+
+    gradients, (measured, updates) = jax.grad(loss_of, has_aux=True)(state.params)
+    changes, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, changes)
+    batch_stats = updates.get('batch_stats', state.batch_stats)
+    return TrainState(state.step + 1, params, batch_stats, opt_state), measured
+
+
+def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:
+  """Gathers and normalizes a batch from the training set.
+
+  Args:
+    data: the training set.
+    labeled, unlabeled: positions in D_s and D_u, as the sampler gives them.
+  """
+  positions = jnp.concatenate([data.labeled[labeled], data.unlabeled[unlabeled]])
+  mask = jnp.concatenate([jnp.ones(labeled.shape), jnp.zeros(unlabeled.shape)])
+  labels = jnp.where(mask > 0, data.labels[positions], -1)
+  return Batch(normalize(data.images[positions]), labels, mask)
+
+
+class Progress(NamedTuple):
+  """A training under way: what the loop carries, and a checkpoint holds.
+
+  Attributes:
+    state: the training's.
+    sums: metrics summed since the last record.
+  """
+
+  state: TrainState
+  sums: Metrics
+
+
+def start(trainer: Trainer, sampler: Sampler, state: TrainState, data: TrainData) -> Progress:
+  """A training before its first step."""
+  return Progress(state, zero_sums(trainer, sampler, state, data))
+
+
+def zero_sums(trainer: Trainer, sampler: Sampler, state: TrainState, data: TrainData) -> Metrics:
+  """Metrics of no step at all, in the structure that `train_step` measures them."""
+
+  def measure(state, data):
+    key = jax.random.key(0)
+    batch = gather_batch(data, *sampler.batch(key, state.step))
+    return trainer.train_step(state, batch, key)[1]
+
+  return jax.tree.map(
+      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, state, data)
+  )
+
+
+def make_loop(
+    trainer: Trainer, sampler: Sampler
+) -> Callable[[Progress, TrainData, Keys, jax.Array], Progress]:
+  """Returns the compiled loop `(progress, data, keys, num_steps) -> progress`.
+
+  It runs `num_steps` steps in one dispatch, on data that stay on the device, and adds their
+  metrics to the sums. The number is an argument, not a constant: however steps are grouped, there
+  is one compiled program, and the result is the same bit for bit. (`lax.scan`, whose length is
+  part of the program, would compile anew for the last group of an epoch.) The steps must belong to
+  one epoch, whose order is drawn once; the buffers of `progress` are donated.
+  """
+
+  def run(progress, data, keys, num_steps):
+    epoch = progress.state.step // sampler.steps_per_epoch
+    labeled, unlabeled = sampler.epoch(keys.sampling, epoch)
+
+    def body(_, progress):
+      index = progress.state.step % sampler.steps_per_epoch
+      batch = gather_batch(data, labeled[index], unlabeled[index])
+      state, measured = trainer.train_step(progress.state, batch, keys.dropout)
+      return Progress(state, metrics_lib.add(progress.sums, measured))
+
+    return jax.lax.fori_loop(0, num_steps, body, progress)
+
+  return jax.jit(run, donate_argnums=0)
+
+
+def make_diagnosis(
+    trainer: Trainer, sampler: Sampler
+) -> Callable[[TrainState, TrainData, Keys], Metrics]:
+  """Returns the compiled `(state, data, keys) -> reconstruction metrics`, of the last step's batch.
+
+  For objectives that do not invert, whose steps leave the reconstructions uncomputed.
+  """
+
+  def diagnose(state, data, keys):
+    batch = gather_batch(data, *sampler.batch(keys.sampling, jnp.maximum(state.step - 1, 0)))
+    key = jax.random.fold_in(keys.dropout, state.step)
+    inversion = trainer.inversion(state.params, state.batch_stats, batch.images, key)
+    return metrics_lib.reconstruction_metrics(inversion)
+
+  return jax.jit(diagnose)
