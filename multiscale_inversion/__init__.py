@@ -7,12 +7,12 @@ Network Inversion", arXiv:1802.10172.
 from multiscale_inversion import data, evaluation, losses, metrics, networks, objectives, training
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
-
-__version__ = '0.1.0'
+from multiscale_inversion.version import __version__
 
 __all__ = [
     'Inversion',
     'UserError',
+    '__version__',
     'data',
     'evaluation',
     'hold_in_inverse',

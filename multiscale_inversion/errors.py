@@ -14,7 +14,9 @@ def check_choice(what: str, value: Any, allowed: Collection[Any]) -> None:
     raise UserError(f'{what}: unknown {value!r}; allowed: {", ".join(map(str, allowed))}')
 
 
-def check_range(what: str, value: float, low: float, high: float, *, open_end: bool = False) -> None:
+def check_range(
+    what: str, value: float, low: float, high: float, *, open_end: bool = False
+) -> None:
   """Raises a `UserError` unless low <= value <= high (or low <= value < high)."""
   inside = low <= value < high if open_end else low <= value <= high
   if not inside:

@@ -22,6 +22,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
   Returns:
     Shape [N], from 0 up; finite for every finite logit.
+
   """
   chex.assert_rank([logits, labels], [2, 1])
   chex.assert_type([logits, labels], [float, int])
@@ -38,6 +39,7 @@ def entropy(logits: jax.Array) -> jax.Array:
 
   Returns:
     Shape [N], from 0 to log(C); finite for every finite logit.
+
   """
   chex.assert_rank(logits, 2)
   chex.assert_type(logits, float)
@@ -54,6 +56,7 @@ def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
 
   Returns:
     Shape [N], from 0 up. Divide by `dimension(z)` for the renormalized form of Eq. 8.
+
   """
   chex.assert_equal_shape([z, r])
   return jnp.sum(jnp.square(z - r), axis=tuple(range(1, z.ndim)))
@@ -72,6 +75,7 @@ def global_reconstruction(inversion: Inversion) -> jax.Array:
 
   Returns:
     Shape [N].
+
   """
   return layer_reconstruction(inversion, 0)
 
@@ -85,6 +89,7 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
 
   Returns:
     Shape [N].
+
   """
   z, r = inversion.activations[layer], inversion.reconstructions[layer]
   return reconstruction(z, r) / dimension(z)
@@ -102,6 +107,7 @@ def multiscale_reconstruction(
 
   Returns:
     Shape [N].
+
   """
   if stop_target:
     inversion = inversion._replace(

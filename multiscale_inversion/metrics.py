@@ -15,6 +15,7 @@ class Mean(NamedTuple):
   Attributes:
     total: sum of the values, a float32 scalar.
     count: how many they were, a float32 scalar.
+
   """
 
   total: jax.Array
@@ -49,7 +50,7 @@ def classification_metrics(
 
 
 def reconstruction_metrics(inversion: Inversion) -> dict[str, Mean]:
-  """`reconstruction/l`, a layer's (1/D^(l)) ||z^(l) - r^(l)||^2, and `reconstruction`, their mean."""
+  """A layer's (1/D^(l)) ||z^(l) - r^(l)||^2, `reconstruction/l`, and the layers' mean."""
   everything = jnp.ones(inversion.activations[0].shape[0])
   layers = [
       losses.layer_reconstruction(inversion, layer)

@@ -26,6 +26,7 @@ class Objective:
     terms: pairs of a weight and a term.
     inverts: whether a term reads reconstructions. They cost nothing where none does: what is not
       read is not computed in a compiled program.
+
   """
 
   terms: Sequence[tuple[float, Term]]
@@ -41,6 +42,7 @@ class Objective:
 
     Returns:
       The loss per observation, shape [N], which the caller averages.
+
     """
     return sum(weight * term(inversion, labels, mask) for weight, term in self.terms)
 
@@ -51,6 +53,7 @@ def labeled_cross_entropy(reduction: str = 'batch') -> Term:
   Args:
     reduction: `batch`: averaged over a batch, an observation counts as one (Eq. 6 as it stands);
       `group`: rescaled so that a batch's average is the mean over the labeled observations alone.
+
   """
   scale = _group_scale(reduction)
 
@@ -101,7 +104,7 @@ def input_reconstruction(*, normalized: bool = True) -> Term:
 
 
 def multiscale_reconstruction(layers: Sequence[int] | None, stop_target: bool) -> Term:
-  """lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`."""
+  """Lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`."""
 
   def term(inversion, labels, mask):
     del labels, mask
@@ -138,8 +141,10 @@ def multiscale(
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
+
   """
-  return Objective([*entropy(reduction).terms, (1.0, multiscale_reconstruction(layers, stop_target))])
+  reconstruction = multiscale_reconstruction(layers, stop_target)
+  return Objective([*entropy(reduction).terms, (1.0, reconstruction)])
 
 
 def convex(
@@ -148,7 +153,7 @@ def convex(
     normalized: bool = False,
     reduction: str = 'batch',
 ) -> Objective:
-  """alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5, of the predecessor).
+  """Alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5, of the predecessor).
 
   Args:
     alpha: weight of the supervised loss, in [0, 1].
@@ -158,6 +163,7 @@ def convex(
 
   Raises:
     UserError: if alpha or beta is missing or out of range.
+
   """
   for name, value in (('alpha', alpha), ('beta', beta)):
     if value is None:
@@ -185,6 +191,12 @@ def names() -> tuple[str, ...]:
   return tuple(_OBJECTIVES)
 
 
+def constructor(name: str) -> Callable[..., Objective]:
+  """The function that makes the objective called `name`; its signature has the options."""
+  check_choice('objective.name', name, names())
+  return _OBJECTIVES[name]
+
+
 def create(name: str, **options) -> Objective:
   """Returns the objective called `name`.
 
@@ -194,12 +206,13 @@ def create(name: str, **options) -> Objective:
 
   Raises:
     UserError: for an unknown name or option, or a value out of range.
+
   """
-  check_choice('objective.name', name, names())
-  allowed = inspect.signature(_OBJECTIVES[name]).parameters
+  function = constructor(name)
+  allowed = inspect.signature(function).parameters
   for option in options:
     if option not in allowed:
       raise UserError(
           f'objective.{option}: not an option of {name}; allowed: {", ".join(allowed)}'
       )
-  return _OBJECTIVES[name](**options)
+  return function(**options)

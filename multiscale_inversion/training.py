@@ -26,6 +26,7 @@ class TrainState(NamedTuple):
     params: the network's parameters.
     batch_stats: the network's running statistics; `{}` where it has none.
     opt_state: the optimizer's state.
+
   """
 
   step: jax.Array
@@ -45,6 +46,7 @@ class Batch(NamedTuple):
     images: normalized, float32, shape [N, H, W, C].
     labels: int32, shape [N]; arbitrary where mask is 0.
     mask: float32, shape [N]; 1 where labeled, 0 where not.
+
   """
 
   images: jax.Array
@@ -59,6 +61,7 @@ class TrainData(NamedTuple):
     images: uint8, shape [N, H, W, C].
     labels: int32, shape [N]. Those of unlabeled images never reach a batch.
     labeled, unlabeled: D_s and D_u as positions, int32.
+
   """
 
   images: jax.Array
@@ -88,7 +91,7 @@ def piecewise_schedule(
     reference_epochs: int = 400,
     factor: float = 0.5,
 ) -> optax.Schedule:
-  """The paper's learning rate (Section 3.1): halved from the first step of epochs 150 and 300 of 400.
+  """The paper's learning rate (Section 3.1), halved from the first step of two epochs on.
 
   Args:
     learning_rate: the initial one, gamma^(0).
@@ -99,6 +102,7 @@ def piecewise_schedule(
 
   Returns:
     A function of the step, counted from 0.
+
   """
   boundaries = {round(num_steps * epoch / reference_epochs): factor for epoch in decay_epochs}
   return optax.piecewise_constant_schedule(learning_rate, boundaries)
@@ -117,6 +121,7 @@ def create_state(
     optimizer: the optimizer.
     key: random key of the initialization.
     image_shape: (H, W, C) of the images.
+
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
@@ -134,6 +139,7 @@ class Trainer:
     network: the network.
     objective: what is minimized.
     optimizer: an optax transformation.
+
   """
 
   network: LayeredNetwork
@@ -161,6 +167,7 @@ class Trainer:
     Returns:
       The state after the step, and the batch's `loss`, `cross_entropy` and `entropy`, with
       `reconstruction` and `reconstruction/l` where the objective inverts; of the state before.
+
     """
 
     def loss_of(params):
@@ -185,7 +192,9 @@ def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> B
 
   Args:
     data: the training set.
-    labeled, unlabeled: positions in D_s and D_u, as the sampler gives them.
+    labeled: positions in D_s, as the sampler gives them.
+    unlabeled: positions in D_u.
+
   """
   positions = jnp.concatenate([data.labeled[labeled], data.unlabeled[unlabeled]])
   mask = jnp.concatenate([jnp.ones(labeled.shape), jnp.zeros(unlabeled.shape)])
@@ -199,6 +208,7 @@ class Progress(NamedTuple):
   Attributes:
     state: the training's.
     sums: metrics summed since the last record.
+
   """
 
   state: TrainState

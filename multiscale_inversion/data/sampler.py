@@ -20,6 +20,7 @@ class Sampler:
   Attributes:
     num_labeled, num_unlabeled: sizes of D_s and D_u, at least 1.
     labeled_per_batch, unlabeled_per_batch: a batch's shares, at least 1.
+
   """
 
   num_labeled: int
@@ -54,6 +55,7 @@ class Sampler:
     Returns:
       Positions in D_s, int32, shape [steps_per_epoch, labeled_per_batch], and in D_u, shape
       [steps_per_epoch, unlabeled_per_batch].
+
     """
     labeled_key, unlabeled_key = jax.random.split(key)
     steps = self.steps_per_epoch

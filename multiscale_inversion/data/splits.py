@@ -15,6 +15,7 @@ class Split(NamedTuple):
   Attributes:
     labeled: D_s, shape [num_labeled].
     unlabeled: D_u.
+
   """
 
   labeled: np.ndarray
@@ -33,6 +34,7 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
 
   Raises:
     UserError: if there are fewer labels than classes, or a class has too few images.
+
   """
   check_choice('data.unlabeled', unlabeled, UNLABELED)
   classes = np.unique(labels)

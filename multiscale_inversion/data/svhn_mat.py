@@ -19,6 +19,7 @@ def read(folder: str):
 
   Raises:
     UserError: if one of the files is missing, or one is not in SVHN's format.
+
   """
   paths = [os.path.join(folder, NAME, file) for file in FILES]
   present = [os.path.exists(path) for path in paths]

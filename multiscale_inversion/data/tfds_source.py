@@ -21,12 +21,13 @@ def read(name: str, folder: str) -> Arrays | None:
 
   Returns:
     Training images (uint8, [N, H, W, C]) and labels (int32, [N]), those for testing, class names.
+
   """
   if not os.path.isdir(os.path.join(folder, name)):
     return None  # Before the import, which takes a while.
   import tensorflow_datasets as tfds  # noqa: PLC0415
 
-  with _quiet():
+  with _Quiet():
     builder = tfds.builder(name, data_dir=folder)
     if not builder.is_prepared():
       return None
@@ -51,7 +52,7 @@ def _read_split(builder, split: str) -> tuple[np.ndarray, np.ndarray]:
   return images, labels
 
 
-class _quiet:
+class _Quiet:
   """Keeps TFDS's advice on optional packages off the terminal."""
 
   def __enter__(self):

@@ -4,7 +4,13 @@ from multiscale_inversion.networks.convolution import Conv, convolve
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
 from multiscale_inversion.networks.normalization import BatchNorm
-from multiscale_inversion.networks.registry import create, names, option_names, register
+from multiscale_inversion.networks.registry import (
+    constructor,
+    create,
+    names,
+    option_names,
+    register,
+)
 from multiscale_inversion.networks.resnet import ResNet
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     'LargeCNN',
     'LayeredNetwork',
     'ResNet',
+    'constructor',
     'convolve',
     'create',
     'merge_updates',

@@ -26,6 +26,7 @@ class Conv(nn.Module):
     use_bias: whether a bias is added to each feature.
     kernel_init: initializer of the kernel, of shape [height, width, C, F].
     implementation: `lax` or `im2col`; by backend when None.
+
   """
 
   features: int
@@ -63,9 +64,10 @@ def convolve(
   Raises:
     ValueError: for an unknown padding or implementation, or when the images are smaller than
       the kernel so that nothing would be left.
+
   """
   margins = _margins(kernel.shape[:2], padding)
-  output = [n + sum(m) - k + 1 for n, m, k in zip(x.shape[1:3], margins, kernel.shape, strict=False)]
+  output = [x.shape[1 + axis] + sum(margins[axis]) - kernel.shape[axis] + 1 for axis in (0, 1)]
   if min(output) < 1:
     raise ValueError(
         f'convolution: images of {x.shape[1]}x{x.shape[2]} are too small for a '

@@ -13,7 +13,7 @@ from multiscale_inversion.networks.normalization import BatchNorm
 
 @dataclasses.dataclass(frozen=True)
 class LayerOptions:
-  """What every layer of one network has in common; the names are those of `ConvolutionalNetwork`."""
+  """What every layer of one network has in common, named as in `ConvolutionalNetwork`."""
 
   activation: str
   negative_slope: float
@@ -34,6 +34,7 @@ class ConvBlock(nn.Module):
     kernel_size: edge of the filters.
     padding: `same`, `valid` or `full`.
     options: the network's.
+
   """
 
   features: int
@@ -77,6 +78,7 @@ class ConvolutionalNetwork(LayeredNetwork):
     batch_norm_epsilon: added to variances.
     initializer: a name of `layers.INITIALIZERS`, for all kernels.
     axis_name: mapped axis over whose devices the batch is spread, or None.
+
   """
 
   num_classes: int

@@ -33,6 +33,7 @@ class ConvLayer(nn.Module):
   Attributes:
     features, kernel_size, padding, options: as in `ConvBlock`.
     pool_size: edge of a pooling window; 1 for none, `GLOBAL` for the mean over all of space.
+
   """
 
   features: int
@@ -58,6 +59,7 @@ class LargeCNN(ConvolutionalNetwork):
   """
 
   def setup(self):
+    """Makes the layers."""
     options = self.layer_options()
     convolutions = [ConvLayer(*layer, options) for layer in LAYERS]
     self.layers = [*convolutions, layers.Classifier(self.num_classes, self.initializer)]
@@ -74,6 +76,7 @@ class LargeCNN(ConvolutionalNetwork):
 
     Raises:
       UserError: for smaller images.
+
     """
     if min(x.shape[1:3]) < MINIMAL_IMAGE:
       raise UserError(

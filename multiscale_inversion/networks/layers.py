@@ -57,6 +57,7 @@ def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
 
   Raises:
     ValueError: for an unknown pooling, or images smaller than one window.
+
   """
   check_choice('pooling', pooling, POOLINGS)
   if size == 1:
@@ -80,6 +81,7 @@ class Classifier(nn.Module):
   Attributes:
     num_classes: number of logits C.
     kernel_init: name of the kernel's initializer.
+
   """
 
   num_classes: int

@@ -29,6 +29,7 @@ class BatchNorm(nn.Module):
     epsilon: added to variances.
     axis_name: mapped axis over whose devices a batch is spread, its statistics being taken over
       all of them; None for one device.
+
   """
 
   inverse_mode: str = 'frozen'
@@ -47,6 +48,7 @@ class BatchNorm(nn.Module):
 
     Returns:
       An array shaped like x.
+
     """
     features = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (features,))

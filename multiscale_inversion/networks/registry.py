@@ -20,17 +20,23 @@ def register(name: str, network: type[LayeredNetwork]) -> None:
 
   Raises:
     ValueError: if the name is taken.
+
   """
   if name in _NETWORKS:
     raise ValueError(f'network: {name!r} is registered already')
   _NETWORKS[name] = network
 
 
+def constructor(name: str) -> type[LayeredNetwork]:
+  """The class of the network called `name`; its signature has the options and their defaults."""
+  check_choice('network.name', name, names())
+  return _NETWORKS[name]
+
+
 def option_names(name: str) -> tuple[str, ...]:
   """The options that the network called `name` takes beside the number of classes."""
-  check_choice('network', name, names())
-  taken = {'num_classes', 'parent', 'name', 'self'}
-  return tuple(p for p in inspect.signature(_NETWORKS[name]).parameters if p not in taken)
+  taken = {'num_classes', 'parent', 'name'}
+  return tuple(p for p in inspect.signature(constructor(name)).parameters if p not in taken)
 
 
 def create(name: str, num_classes: int, **options) -> LayeredNetwork:
@@ -48,6 +54,7 @@ def create(name: str, num_classes: int, **options) -> LayeredNetwork:
     >>> network = create('resnet', num_classes=10, blocks_per_group=2, width=8)
     >>> network.blocks_per_group
     2
+
   """
   allowed = option_names(name)
   for option in options:

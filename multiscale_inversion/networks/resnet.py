@@ -23,6 +23,7 @@ class ResidualBlock(nn.Module):
     features: number of filters of both.
     pool_size: edge of the pooling window after the sum; 1 for none, 0 for the global mean.
     options: the network's.
+
   """
 
   features: int
@@ -58,6 +59,7 @@ class ResNet(ConvolutionalNetwork):
   width: int = 64
 
   def setup(self):
+    """Makes the layers."""
     options = self.layer_options()
     blocks = []
     for group in range(NUM_GROUPS):

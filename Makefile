@@ -1,0 +1,27 @@
+# Needs Python 3.11 to 3.13 and make. Variables: PYTHON, VENV, EXTRAS, CONFIG, WORKDIR, ARGS.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= test
+CONFIG ?= experiments/digits_50.py
+WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
+
+.PHONY: run test lint
+
+run: $(VENV)
+	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
+
+test: $(VENV)
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)
+	$(VENV)/bin/ruff check .
+
+# The mark is written last: a build that was cut off is taken up again.
+.PHONY: $(VENV)
+$(VENV): $(VENV)/.complete
+$(VENV)/.complete: setup.cfg requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed, not " + sys.version.split()[0] + "; name one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@

@@ -1,0 +1,61 @@
+"""Trains one configuration: `python -m experiments.main --config=experiments/svhn_500.py`.
+
+With `--workdir=DIR` in a folder of its own choice (else `runs/` and the configuration's name), and
+with any key of the configuration overridden: `--config.seed=1 --config.objective.name=global`.
+The same command again resumes. Exit status: 0 done, 1 diverged, 2 wrong input, 130 interrupted.
+"""
+
+import shlex
+import signal
+import sys
+
+from absl import flags
+
+from experiments import cli
+from experiments.run import Diverged, Interrupted, train_and_evaluate
+
+_WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
+
+
+def main(argv: list[str]) -> int:
+  """Runs the program; returns its exit status."""
+  del argv
+  workdir = _WORKDIR.value or cli.default_workdir(sys.argv)
+  command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
+  try:
+    summary = train_and_evaluate(cli.CONFIG.value, workdir, _Stop().requested, command)
+  except Interrupted as interruption:
+    print(f'{interruption}; the same command goes on from there', file=sys.stderr)
+    return 130
+  except Diverged as divergence:
+    print(f'error: {divergence}', file=sys.stderr)
+    return 1
+  print(
+      f'finished: {summary["dataset"]}, {summary["num_labeled"]} labels, {summary["objective"]}, '
+      f'seed {summary["seed"]}: test error {summary["test_error"]:.2f} % after '
+      f'{summary["num_epochs"]:.4g} epochs in {summary["wall_time_s"]:.0f} s; see {workdir}'
+  )
+  return 0
+
+
+class _Stop:
+  """Turns Ctrl-C and a termination signal into a request; the second Ctrl-C acts at once."""
+
+  def __init__(self):
+    self._requested = False
+    for number in (signal.SIGINT, signal.SIGTERM):
+      signal.signal(number, self._request)
+
+  def _request(self, number, frame):
+    del frame
+    self._requested = True
+    signal.signal(number, signal.default_int_handler)
+
+  def requested(self, step: int) -> bool:
+    """Whether a signal has come."""
+    del step
+    return self._requested
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,103 @@
+"""The files of a run's folder beside its metrics and checkpoints: `config.json`, `summary.json`."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.validation import flatten
+from multiscale_inversion.errors import UserError
+
+# What may differ when a run is resumed: where things are, and how often one looks.
+_FREE_KEYS = ('data.data_dir', 'checkpoint_every_seconds')
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'tensorflow-datasets')
+
+
+def write_json(path: str, content: Any) -> None:
+  """Writes a file whole or not at all."""
+  temporary = path + '.part'
+  with open(temporary, 'w', encoding='utf-8') as file:
+    json.dump(content, file, indent=2)
+    file.write('\n')
+  os.replace(temporary, path)
+
+
+def read_json(path: str) -> Any:
+  """Reads a file; None where there is none.
+
+  Raises:
+    UserError: if it does not hold JSON.
+
+  """
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as file:
+    try:
+      return json.load(file)
+    except json.JSONDecodeError as error:
+      raise UserError(f'{path}: not JSON ({error})') from error
+
+
+def claim(workdir: str, config: ConfigDict) -> None:
+  """Makes a folder that of this configuration's run, or checks that it is.
+
+  Raises:
+    UserError: if the folder belongs to a run with another configuration: lists the differences.
+
+  """
+  os.makedirs(workdir, exist_ok=True)
+  path = os.path.join(workdir, 'config.json')
+  wanted = json.loads(json.dumps(config.to_dict()))
+  found = read_json(path)
+  if found is None:
+    write_json(path, wanted)
+    return
+  found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(wanted))
+  differences = [
+      f'{key} was {found.get(key)!r}, now {wanted.get(key)!r}'
+      for key in sorted({*found, *wanted})
+      if found.get(key) != wanted.get(key) and key not in _FREE_KEYS
+  ]
+  if differences:
+    raise UserError(
+        f'{workdir} holds a run of another configuration: {"; ".join(differences)}; '
+        'give --workdir=DIR for a new run, or the old configuration to go on with this one'
+    )
+
+
+def hardware() -> dict[str, Any]:
+  """The machine and its devices."""
+  devices = jax.devices()
+  return {
+      'platform': devices[0].platform,
+      'device': devices[0].device_kind,
+      'num_devices': len(devices),
+      'processor': _processor(),
+      'num_cores': os.cpu_count(),
+  }
+
+
+def _processor() -> str:
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      for line in file:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  except OSError:
+    pass
+  return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python, this package, and what decides about numbers."""
+  found = {'python': platform.python_version()}
+  for package in ('multiscale_inversion', *_PACKAGES):
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      found[package] = 'not installed'
+  return found

@@ -1,0 +1,137 @@
+"""Checks of a configuration before anything is built from it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments import defaults
+from multiscale_inversion import data, networks, objectives
+from multiscale_inversion.data.splits import UNLABELED
+from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.networks import layers, normalization
+
+_HUGE = 2**31 - 1
+
+
+def _choice(names: Callable[[], Any]) -> Callable[[str, Any], None]:
+  return lambda key, value: check_choice(key, value, names())
+
+
+def _range(low: float, high: float, *, open_end: bool = False) -> Callable[[str, Any], None]:
+  return lambda key, value: check_range(key, value, low, high, open_end=open_end)
+
+
+def _layers(key: str, value: Any) -> None:
+  if not value or any(not isinstance(v, int) or v < 0 for v in value) or len({*value}) < len(value):
+    raise UserError(f'{key}: {value!r}; allowed: a tuple of different layers, as (0, 3)')
+
+
+def _epochs(key: str, value: Any) -> None:
+  if any(v < 1 for v in value) or list(value) != sorted({*value}):
+    raise UserError(f'{key}: {value!r}; allowed: a tuple of ascending epochs from 1 on')
+
+
+_positive = _range(1, _HUGE)
+
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    'data.name': _choice(data.names),
+    'data.num_labeled': _positive,
+    'data.unlabeled': _choice(lambda: UNLABELED),
+    'network.name': _choice(networks.names),
+    'network.blocks_per_group': _positive,
+    'network.width': _positive,
+    'network.activation': _choice(lambda: layers.ACTIVATIONS),
+    'network.negative_slope': _range(0, 1),
+    'network.pooling': _choice(lambda: layers.POOLINGS),
+    'network.dropout_rate': _range(0, 1, open_end=True),
+    'network.batch_norm_inverse': _choice(lambda: normalization.INVERSE_MODES),
+    'network.batch_norm_momentum': _range(0, 1, open_end=True),
+    'network.batch_norm_epsilon': _range(0, 1),
+    'network.initializer': _choice(lambda: layers.INITIALIZERS),
+    'objective.name': _choice(objectives.names),
+    'objective.alpha': _range(0, 1),
+    'objective.beta': _range(0, 1),
+    'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
+    'objective.layers': _layers,
+    'seed': _range(0, _HUGE),
+    'batch_size': _range(2, _HUGE),
+    'labeled_fraction': _range(0, 1),
+    'num_epochs': _positive,
+    'num_steps': _positive,
+    'learning_rate': _range(1e-12, 1e6),
+    'decay_epochs': _epochs,
+    'decay_reference_epochs': _positive,
+    'decay_factor': _range(1e-12, 1),
+    'eval_every_epochs': _positive,
+    'eval_batch_size': _positive,
+    'log_every_steps': _positive,
+    'checkpoint_every_seconds': _range(0, _HUGE),
+}
+
+
+def flatten(config: ConfigDict) -> dict[str, Any]:
+  """The configuration's values by their dotted keys."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      flat |= {f'{key}.{inner}': v for inner, v in flatten(value).items()}
+    else:
+      flat[key] = value
+  return flat
+
+
+def validate(config: ConfigDict) -> None:
+  """Checks every key and value that can be checked without the data.
+
+  Raises:
+    UserError: one line that names the key and what is allowed.
+
+  """
+  flat = flatten(config)
+  known = flatten(defaults.get_config())
+  for key in flat:
+    if key not in known:
+      raise UserError(unknown_key(key))
+  for key in known:
+    if key not in flat:
+      raise UserError(f'{key}: missing from the configuration')
+  for key, check in _CHECKS.items():
+    if flat[key] is not None:
+      check(key, flat[key])
+
+
+def unknown_key(key: str) -> str:
+  """Says that a key does not exist, and which do beside it."""
+  known = flatten(defaults.get_config())
+  group = key.rpartition('.')[0]
+  while group and not any(k.startswith(group + '.') for k in known):
+    group = group.rpartition('.')[0]
+  prefix = group + '.' if group else ''
+  beside = sorted({k.removeprefix(prefix).split('.')[0] for k in known if k.startswith(prefix)})
+  return f'{key}: unknown key; allowed{f" under {group}" if group else ""}: {", ".join(beside)}'
+
+
+def chosen_options(config: ConfigDict) -> dict[str, Any]:
+  """The options of a `network` or `objective` section that are set: all but its name and None."""
+  return {k: v for k, v in config.items() if k != 'name' and v is not None}
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+  """Returns the configuration with the defaults of its network and objective filled in.
+
+  An option that the network or the objective does not take stays None.
+  """
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    for section, function in (
+        (config.network, networks.constructor(config.network.name)),
+        (config.objective, objectives.constructor(config.objective.name)),
+    ):
+      parameters = inspect.signature(function).parameters
+      for key, value in section.items():
+        if value is None and key in parameters:
+          default = parameters[key].default
+          section[key] = None if default is inspect.Parameter.empty else default
+  return config

@@ -1,0 +1,63 @@
+"""Checkpoints of a training under way."""
+
+import os
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+_KEPT = 2
+
+
+class Checkpoints:
+  """The checkpoints in one folder, the latest two kept.
+
+  Saving goes on in the background while training does; `close` waits for it.
+  """
+
+  def __init__(self, directory: str):
+    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT)
+    self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+
+  def latest_step(self) -> int | None:
+    """The step of the latest complete checkpoint; None if there is none."""
+    return self._manager.latest_step()
+
+  def save(self, step: int, training: Any, notes: dict[str, Any]) -> None:
+    """Saves a checkpoint unless that step has one.
+
+    Args:
+      step: number of steps done.
+      training: a pytree of arrays.
+      notes: what JSON can hold.
+
+    """
+    if step in self._manager.all_steps():
+      return
+    items = ocp.args.Composite(
+        training=ocp.args.StandardSave(training), notes=ocp.args.JsonSave(notes)
+    )
+    self._manager.save(step, args=items)
+
+  def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+    """Restores a checkpoint.
+
+    Args:
+      step: one that has a checkpoint.
+      like: a pytree of arrays of the structure, shapes, types and places wanted.
+
+    Returns:
+      The pytree and the notes.
+
+    """
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    items = ocp.args.Composite(
+        training=ocp.args.StandardRestore(abstract), notes=ocp.args.JsonRestore()
+    )
+    restored = self._manager.restore(step, args=items)
+    return restored.training, restored.notes
+
+  def close(self) -> None:
+    """Waits until everything is saved."""
+    self._manager.wait_until_finished()
+    self._manager.close()
