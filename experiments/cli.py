@@ -16,8 +16,12 @@ USER_ERROR = 2
 CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of experiments/.')
 
 
-def parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   """Parses the flags.
+
+  Args:
+    argv: the program's name and its arguments.
+    needs_config: whether --config must be given.
 
   Returns:
     What is left of the arguments, the program's name first.
@@ -30,7 +34,7 @@ def parse(argv: list[str]) -> list[str]:
   if file is not None and not os.path.isfile(file):
     raise UserError(f'--config: no file {file}; allowed: {", ".join(_config_files())}')
   try:
-    rest = flags.FLAGS(argv, known_only=False)
+    rest = flags.FLAGS(argv)
   except (AttributeError, KeyError) as error:
     keys = [k for k in (_key(argument) for argument in argv[1:]) if k]
     name = str(error).strip('"\'')
@@ -39,16 +43,16 @@ def parse(argv: list[str]) -> list[str]:
   except (flags.Error, TypeError, ValueError, OSError) as error:
     message = ' '.join(str(error).split()).removeprefix('flag --config.')
     raise UserError(message) from error
-  if CONFIG.value is None and 'help' not in ' '.join(argv):
+  if needs_config and CONFIG.value is None:
     raise UserError(f'--config: missing; allowed: {", ".join(_config_files())}')
   return rest
 
 
-def run(main: Callable[[list[str]], int]) -> None:
+def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
   logging.set_verbosity(logging.ERROR)  # Libraries' notes belong to no one here.
   try:
-    sys.exit(main(parse(sys.argv)))
+    sys.exit(main(parse(sys.argv, needs_config)))
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(USER_ERROR)

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
   workdir = _WORKDIR.value or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:
-    summary = train_and_evaluate(cli.CONFIG.value, workdir, _Stop().requested, command)
+    summary = train_and_evaluate(cli.CONFIG.value, workdir, StopRequest().requested, command)
   except Interrupted as interruption:
     print(f'{interruption}; the same command goes on from there', file=sys.stderr)
     return 130
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-class _Stop:
+class StopRequest:
   """Turns Ctrl-C and a termination signal into a request; the second Ctrl-C acts at once."""
 
   def __init__(self):

@@ -12,6 +12,16 @@ _CHUNK = 2000
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]
 
 
+def is_prepared(name: str, folder: str) -> bool:
+  """Whether TFDS's data folder holds the set, prepared. Nothing is downloaded."""
+  if not os.path.isdir(os.path.join(folder, name)):
+    return False  # Before the import, which takes a while.
+  import tensorflow_datasets as tfds  # noqa: PLC0415
+
+  with _Quiet():
+    return tfds.builder(name, data_dir=folder).is_prepared()
+
+
 def read(name: str, folder: str) -> Arrays | None:
   """Reads a prepared set; None where there is none. Nothing is downloaded.
 
@@ -23,14 +33,12 @@ def read(name: str, folder: str) -> Arrays | None:
     Training images (uint8, [N, H, W, C]) and labels (int32, [N]), those for testing, class names.
 
   """
-  if not os.path.isdir(os.path.join(folder, name)):
-    return None  # Before the import, which takes a while.
+  if not is_prepared(name, folder):
+    return None
   import tensorflow_datasets as tfds  # noqa: PLC0415
 
   with _Quiet():
     builder = tfds.builder(name, data_dir=folder)
-    if not builder.is_prepared():
-      return None
     train = _read_split(builder, 'train')
     test = _read_split(builder, 'test')
   return (*train, *test, tuple(builder.info.features['label'].names))

@@ -1,0 +1,55 @@
+"""Downloads a data set and prepares it for training: `python -m experiments.prepare cifar10`.
+
+The one program that needs TensorFlow (the extra `prepare`): TFDS prepares its sets with it, once.
+"""
+
+
+from absl import flags
+
+from experiments import cli
+from multiscale_inversion.data import dataset, tfds_source
+from multiscale_inversion.errors import UserError, check_choice
+
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Folder of prepared sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.'
+)
+
+
+def main(argv: list[str]) -> int:
+  """Prepares the sets named; returns the exit status."""
+  if len(argv) < 2:
+    raise UserError(f'which data set? allowed: {", ".join(tfds_source.NAMES)}')
+  for name in argv[1:]:
+    check_choice('data set', name, tfds_source.NAMES)
+  folder = dataset.data_folder(_DATA_DIR.value)
+  for name in argv[1:]:
+    prepare(name, folder)
+    print(f'{name}: prepared in {folder}')
+  return 0
+
+
+def prepare(name: str, folder: str) -> None:
+  """Downloads and prepares one set as array_record files, unless it is there.
+
+  Raises:
+    UserError: if TensorFlow is missing, or the download fails.
+
+  """
+  if tfds_source.is_prepared(name, folder):
+    return
+  try:
+    import tensorflow  # noqa: F401, PLC0415
+  except ImportError as error:
+    raise UserError(
+        'preparing needs TensorFlow: pip install "multiscale_inversion[prepare]"'
+    ) from error
+  import tensorflow_datasets as tfds  # noqa: PLC0415
+
+  try:
+    tfds.builder(name, data_dir=folder, file_format='array_record').download_and_prepare()
+  except OSError as error:  # what requests' and the file system's errors have in common
+    raise UserError(f'data set {name}: not downloaded to {folder}: {error}') from error
+
+
+if __name__ == '__main__':
+  cli.run(main, needs_config=False)

@@ -1,0 +1,96 @@
+"""Selects the learning rate as the paper does (Section 3.1), by training.
+
+The greatest of 0.02, 0.002 and 0.0002 with which training does not diverge:
+
+    python -m experiments.select_learning_rate --config=experiments/svhn_500.py --workdir=DIR
+
+trains one after the other, the greatest first, each in a folder of its own under DIR (default:
+`runs/` and the configuration's name and `_learning_rate`), and stops at the first that does not
+diverge. It is printed and written to DIR/learning_rate.json; the run is that of the configuration
+with this rate. `--config.num_epochs` shortens the trial. The test set has no part in it.
+"""
+
+import os
+import shlex
+import sys
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import cli, records
+from experiments.main import StopRequest
+from experiments.run import Diverged, Interrupted, train_and_evaluate
+from multiscale_inversion import writers
+from multiscale_inversion.errors import UserError
+
+RATES = (0.02, 0.002, 0.0002)
+
+
+def main(argv: list[str]) -> int:
+  """Runs the program; returns its exit status."""
+  del argv
+  workdir = flags.FLAGS.workdir or cli.default_workdir(sys.argv) + '_learning_rate'
+  command = shlex.join(['python', '-m', 'experiments.select_learning_rate', *sys.argv[1:]])
+  try:
+    rate, reasons = select(cli.CONFIG.value, workdir, StopRequest(), command)
+  except Interrupted as interruption:
+    print(f'{interruption}; the same command goes on from there', file=sys.stderr)
+    return 130
+  result = {'learning_rate': rate, 'diverged': reasons, 'command': command}
+  records.write_json(os.path.join(workdir, 'learning_rate.json'), result)
+  for tried, reason in reasons.items():
+    print(f'learning rate {tried} diverged: {reason}')
+  print(f'learning rate {rate}: the greatest that did not diverge; see {workdir}')
+  return 0
+
+
+def select(
+    config: ConfigDict, workdir: str, stop: StopRequest, command: str = ''
+) -> tuple[float, dict[str, str]]:
+  """Trains with each rate until one does not diverge.
+
+  Args:
+    config: the configuration; its learning rate is not used.
+    workdir: the folder of the runs' folders.
+    stop: asked whether to stop, see `train_and_evaluate`.
+    command: recorded with the runs.
+
+  Returns:
+    The rate, and for each greater one why it counts as diverged.
+
+  Raises:
+    UserError: if training diverges with all of them.
+    Interrupted: as `train_and_evaluate`.
+
+  """
+  reasons: dict[str, str] = {}
+  for rate in RATES:
+    trial = config.copy_and_resolve_references()
+    with trial.unlocked():
+      trial.learning_rate = rate
+    folder = os.path.join(workdir, f'learning_rate_{rate}')
+    try:
+      train_and_evaluate(trial, folder, stop.requested, command)
+      reason = divergence([r['train/loss'] for r in writers.read(folder)])
+    except Diverged as error:
+      reason = str(error)
+    if reason is None:
+      return rate, reasons
+    reasons[str(rate)] = reason
+  raise UserError(f'learning_rate: training diverged with each of {RATES}: {reasons}')
+
+
+def divergence(losses: list[float | None]) -> str | None:
+  """Says why a curve of training losses counts as diverged; None if it does not.
+
+  It does where a loss is not finite, or the last is greater than the first.
+  """
+  if not losses or any(loss is None for loss in losses):
+    return 'the loss is not finite'
+  if losses[-1] > losses[0]:
+    return f'the loss ended at {losses[-1]:.4g}, above the {losses[0]:.4g} that it began with'
+  return None
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,64 @@
+"""Small networks with random variables and batches, in NumPy's float64, for comparisons."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from multiscale_inversion import invert, networks
+
+# name: (network's name, options, edge of the images)
+CASES = {
+    'large_cnn': ('large_cnn', {}, 12),
+    'large_cnn_sigmoid': ('large_cnn', {'activation': 'sigmoid'}, 12),
+    'resnet': ('resnet', {'blocks_per_group': 1, 'width': 3}, 8),
+    'resnet_deep': ('resnet', {'blocks_per_group': 2, 'width': 2, 'activation': 'sigmoid'}, 9),
+    'resnet_max': ('resnet', {'blocks_per_group': 1, 'width': 3, 'pooling': 'max'}, 8),
+}
+CLASSES = 4
+
+
+class Problem(NamedTuple):
+  """A network without dropout, its variables, and a batch."""
+
+  network: networks.LayeredNetwork
+  params: dict
+  batch_stats: dict
+  x: np.ndarray
+  labels: np.ndarray
+  mask: np.ndarray
+
+  def variables(self, params=None):
+    return {'params': self.params if params is None else params, 'batch_stats': self.batch_stats}
+
+  def inversion(self, params=None, train=True):
+    def run(variables, x):
+      return invert(self.network.stages(variables, train=train), x)
+
+    return jax.jit(run)(self.variables(params), jnp.asarray(self.x))
+
+
+def make(case: str, mode: str = 'frozen', batch: int = 3, seed: int = 0) -> Problem:
+  """Makes a problem; no scale, bias or running statistic has a trivial value."""
+  name, options, edge = CASES[case]
+  network = networks.create(
+      name, num_classes=CLASSES, dropout_rate=0.0, batch_norm_inverse=mode, **options
+  )
+  random = np.random.RandomState(seed)
+  x = random.standard_normal((batch, edge, edge, 2))
+  shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.asarray(x))
+
+  def draw(path, leaf):
+    kind = path[-1].key
+    if kind == 'kernel':
+      return random.standard_normal(leaf.shape) / np.sqrt(np.prod(leaf.shape[:-1]))
+    if kind in ('scale', 'var'):
+      return random.uniform(0.5, 1.5, leaf.shape)
+    return 0.3 * random.standard_normal(leaf.shape)
+
+  variables = jax.tree_util.tree_map_with_path(draw, shapes)
+  labels = random.randint(CLASSES, size=batch)
+  mask = (np.arange(batch) % 2 == 0).astype(np.float64)
+  labels = np.where(mask > 0, labels, -1)
+  return Problem(network, variables['params'], variables['batch_stats'], x, labels, mask)
