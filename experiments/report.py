@@ -58,7 +58,8 @@ def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
     is_folder = os.path.isdir(path)
     content = records.read_json(os.path.join(path, 'summary.json') if is_folder else path)
     if content is None:
-      raise UserError(f'{path}: {"no finished run (summary.json)" if is_folder else "no such file"}')
+      what = 'no finished run (summary.json)' if is_folder else 'no such file'
+      raise UserError(f'{path}: {what}')
     for run in [content] if is_folder else content:
       missing = [key for key in _KEYS if key not in run]
       if missing:

@@ -60,7 +60,7 @@ def test_batches_hold_every_image_once_and_a_masked_rest(batch_size):
   np.testing.assert_array_equal(test_data.labels.reshape(-1)[:COUNT], labels)
 
 
-@pytest.mark.parametrize('batch_size', SIZES)
+@pytest.mark.parametrize('batch_size', [1, 4, 10, 100])
 def test_metrics_are_those_of_a_loop_over_all_images(batch_size):
   images, labels = _data()
   network, weights = _linear()

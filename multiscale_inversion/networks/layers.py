@@ -1,5 +1,6 @@
 """What layers of several networks share: nonlinearities, pooling, initializers, the classifier."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -49,8 +50,8 @@ def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
   Args:
     x: shape [N, H, W, C].
     size: edge of a window; 1 leaves x as it is.
-    pooling: `mean` or `max`. The gradient of a maximum reached several times in one window is
-      shared among the places equally.
+    pooling: `mean` or `max`. The gradient of a maximum that a window reaches several times goes
+      to the first place.
 
   Returns:
     Shape [N, H // size, W // size, C].
@@ -67,7 +68,12 @@ def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
   if rows < 1 or columns < 1:
     raise ValueError(f'pooling: images of {height}x{width} are smaller than a window of {size}')
   x = x[:, : rows * size, : columns * size, :].reshape(n, rows, size, columns, size, channels)
-  return jnp.mean(x, (2, 4)) if pooling == 'mean' else jnp.max(x, (2, 4))
+  if pooling == 'mean':
+    return jnp.mean(x, (2, 4))
+  # Not jnp.max: its derivative looks for the places that equal the maximum, and finds none (0 / 0)
+  # where a compiler computes x twice with another rounding. A selection always takes one place.
+  places = [x[:, :, i, :, j, :] for i in range(size) for j in range(size)]
+  return functools.reduce(lambda a, b: jnp.where(a >= b, a, b), places)
 
 
 def global_mean(x: jax.Array) -> jax.Array:

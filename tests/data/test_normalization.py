@@ -4,7 +4,7 @@ import pytest
 
 from multiscale_inversion.data import normalize
 
-SHAPES = [(1, 1, 1), (8, 8, 1), (5, 7, 3), (28, 28, 1), (32, 32, 3)]
+SHAPES = [(1, 1, 1), (5, 7, 3), (28, 28, 1), (32, 32, 3)]
 
 
 def _reference(images):
@@ -19,7 +19,7 @@ def _reference(images):
 
 
 @pytest.mark.parametrize('shape', SHAPES[1:])
-@pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
 def test_against_float64(shape, dtype):
   random = np.random.RandomState(0)
   images = random.randint(0, 256, (6, *shape)).astype(dtype)

@@ -8,7 +8,6 @@ from multiscale_inversion.errors import UserError
 
 KEY = jax.random.key(5)
 epoch_of = jax.jit(Sampler.epoch, static_argnums=0)
-batch_of = jax.jit(Sampler.batch, static_argnums=0)
 
 
 def _epochs(sampler, epochs, key=KEY):
@@ -103,20 +102,12 @@ def test_the_two_orders_have_nothing_in_common():
 
 def test_a_step_is_its_row_of_the_epoch_under_jit():
   sampler = Sampler(7, 23, 4, 5)
+  batch = jax.jit(sampler.batch)
   epochs = _epochs(sampler, range(3))
   for step in range(12):
-    labeled, unlabeled = batch_of(sampler, KEY, jnp.int32(step))
+    labeled, unlabeled = batch(KEY, jnp.int32(step))
     np.testing.assert_array_equal(labeled, epochs[step // 4][0][step % 4])
     np.testing.assert_array_equal(unlabeled, epochs[step // 4][1][step % 4])
-
-
-def test_a_loop_over_steps_sees_the_same_batches():
-  sampler = Sampler(7, 23, 4, 5)
-  run = jax.jit(lambda steps: jax.lax.map(lambda step: sampler.batch(KEY, step), steps))
-  labeled, unlabeled = run(jnp.arange(12))
-  epochs = _epochs(sampler, range(3))
-  np.testing.assert_array_equal(labeled, np.concatenate([epoch[0] for epoch in epochs]))
-  np.testing.assert_array_equal(unlabeled, np.concatenate([epoch[1] for epoch in epochs]))
 
 
 @pytest.mark.parametrize(('labeled', 'unlabeled'), [(0, 5), (5, 0), (-1, 3)])

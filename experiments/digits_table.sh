@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The README's table of the digits: every objective with the same seeds, and so the same labels.
+# SEEDS and RUNS (a folder) can be set; finished runs are not repeated.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-.venv/bin/python}
+runs=${RUNS:-runs/digits_table}
+folders=()
+for objective in supervised entropy global multiscale; do
+  for seed in ${SEEDS:-0 1 2}; do
+    folder="$runs/${objective}_$seed"
+    "$python" -m experiments.main --config=experiments/digits_50.py --workdir="$folder" \
+      --config.objective.name="$objective" --config.seed="$seed"
+    folders+=("$folder")
+  done
+done
+"$python" -m experiments.report "${folders[@]}" --out="$runs"
+cp "$runs/runs.json" results/digits_50.json
+"$python" -m experiments.report --update=README.md

@@ -1,0 +1,259 @@
+"""Every configuration file: what it says, how it differs from the protocol, and that it trains."""
+
+import importlib
+import json
+import math
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+import experiments
+from experiments import defaults
+from experiments.run import train_and_evaluate
+from experiments.validation import chosen_options, flatten, resolve, validate
+from multiscale_inversion import networks, objectives
+from multiscale_inversion.data import dataset
+
+FOLDER = pathlib.Path(experiments.__file__).parent
+NAMES = sorted(
+  path.stem for path in FOLDER.glob('*.py')
+  if path.stem != 'defaults' and re.search(r'^def get_config\(', path.read_text(), re.MULTILINE)
+)
+IMAGE_SHAPES = {
+  'digits': (8, 8, 1), 'mnist': (28, 28, 1), 'svhn_cropped': (32, 32, 3), 'cifar10': (32, 32, 3)
+}
+# What the paper says of each file's setting: its table, and the published error (for MNIST, as
+# printed, the accuracy too) of this network and objective.
+PUBLISHED = {
+  'cifar10_4000': ('Table 3', '22.63 +- 0.44 %'),
+  'cifar10_8000': ('Table 3', '17.92 +- 0.3 %'),
+  'mnist_50': ('Table 1', '99.14 % (error 0.86 %)'),
+  'svhn_1000': ('Table 2', '7.14 +- 0.3 %'),
+  'svhn_500': ('Table 2', '9.82 +- 1.5 %'),
+}
+# Data set, labels, network, objective; layers, and the network's parameters at full size (the
+# Resnets' by the formula in test_networks_have_the_papers_sizes).
+SETTINGS = {
+  'cifar10_4000': ('cifar10', 4000, 'large_cnn', 'multiscale', 9, 1_370_986),
+  'cifar10_8000': ('cifar10', 8000, 'large_cnn', 'multiscale', 9, 1_370_986),
+  'digits_50': ('digits', 50, 'resnet', 'multiscale', 7, (1, 2, 32)),
+  'mnist_50': ('mnist', 50, 'resnet', 'convex', 7, (1, 2, 32)),
+  'svhn_1000': ('svhn_cropped', 1000, 'resnet', 'multiscale', 10, (3, 3, 64)),
+  'svhn_500': ('svhn_cropped', 500, 'resnet', 'multiscale', 10, (3, 3, 64)),
+}
+# The other rows of the tables that a docstring says how to run: error, and what changes.
+ROWS = {
+  'cifar10_4000': {
+    '21.91': {'network.activation': 'sigmoid'},
+    '23.71': {'network.name': 'resnet'},
+    '28.64': {'network.name': 'resnet', 'network.blocks_per_group': 6, 'network.width': 32},
+    '25.19': {'objective.name': 'global'},
+  },
+  'svhn_500': {
+    '10.17': {'network.name': 'large_cnn'},
+    '11.08': {'network.blocks_per_group': 6, 'network.width': 32},
+    '12.36': {'objective.name': 'global'},
+    '20.35': {'network.activation': 'sigmoid'},
+  },
+}
+OTHER_ERRORS = {
+  'cifar10_8000': ['16.45 +- 0.23', '19.63', '24.53', '19.96', '21.24', '21.99'],
+  'svhn_1000': ['7.20', '8.28', '7.78 +- 0.2', '9.51', '10.17', '11.27'],
+}
+SUMMARY = {
+  'test_error', 'num_parameters', 'num_steps', 'num_epochs', 'wall_time_s', 'seed', 'dataset',
+  'network', 'objective', 'num_labeled', 'config', 'hardware', 'versions',
+}
+
+
+def module_of(name):
+  return importlib.import_module(f'experiments.{name}')
+
+
+def config_of(name):
+  return module_of(name).get_config()
+
+
+def one_line(text):
+  return ' '.join(text.split())
+
+
+def test_every_file_is_expected():
+  assert NAMES == sorted(SETTINGS)
+  assert sorted(PUBLISHED) == sorted(set(SETTINGS) - {'digits_50'})
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_validates_and_is_a_new_object(name):
+  config = config_of(name)
+  validate(config)
+  validate(resolve(config))
+  config.seed += 1
+  config.data.num_labeled += 1
+  assert config_of(name).seed == 0
+  assert config_of(name).data.num_labeled == SETTINGS[name][1]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_is_a_small_difference_from_the_protocol(name):
+  config, protocol = flatten(config_of(name)), flatten(defaults.get_config())
+  assert set(config) == set(protocol)
+  changed = {key for key in config if config[key] != protocol[key]}
+  allowed = r'data\.(name|num_labeled)|network\..*|objective\.(name|alpha|beta)'
+  if name == 'digits_50':
+    allowed += '|num_epochs'
+  assert [key for key in changed if not re.fullmatch(allowed, key)] == []
+  assert len(changed) <= 9
+
+
+def test_protocol():
+  """Section 3.1."""
+  config = defaults.get_config()
+  assert (config.learning_rate, config.batch_size, config.num_epochs) == (0.002, 50, 400)
+  assert (config.decay_epochs, config.decay_reference_epochs) == ((150, 300), 400)
+  assert (config.decay_factor, config.labeled_fraction) == (0.5, 0.5)
+  assert (config.data.unlabeled, config.num_steps, config.seed) == ('rest', None, 0)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_docstring(name):
+  doc = module_of(name).__doc__
+  assert f'\n    python -m experiments.main --config=experiments/{name}.py\n' in doc
+  labels = f'{SETTINGS[name][1]:,} labels'
+  assert labels in doc.splitlines()[0]
+  if name in PUBLISHED:
+    table, error = PUBLISHED[name]
+    assert table in doc.splitlines()[0]
+    statement = re.search(r'Published (?:error|accuracy) ([^,.]*\.[^,.]*(?:\.\d[^,.]*)?)', doc)
+    assert statement[1].startswith(error), statement[1]
+    assert all(error in one_line(doc) for error in OTHER_ERRORS.get(name, []))
+
+
+def rows_of(doc):
+  """The rows of a docstring: by published error, the changes that they make."""
+  rows, error = {}, None
+  for line in doc.splitlines():
+    head = re.match(r' {4}\w[^:]*: (\d+\.\d+)', line)
+    error = head[1] if head else error
+    for key, value in re.findall(r'--config\.([\w.]+)=(\S+)', line):
+      rows.setdefault(error, {})[key] = int(value) if value.isdigit() else value
+  return rows
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_other_rows_of_the_table(name):
+  rows = rows_of(module_of(name).__doc__)
+  assert rows == ROWS.get(name, {})
+  for changes in rows.values():
+    config = config_of(name)
+    config.update_from_flattened_dict(changes)
+    validate(config)
+    networks.create(config.network.name, 10, **chosen_options(config.network))
+    objectives.create(config.objective.name, **chosen_options(config.objective))
+
+
+def resnet_parameters(channels, blocks_per_group, width):
+  count = 0
+  for group in range(3):
+    for _ in range(blocks_per_group):
+      filters = width * 2**group
+      count += 9 * channels * filters + 2 * filters + channels * filters
+      channels = filters
+  return count + channels * 10 + 10
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_networks_have_the_papers_sizes(name):
+  data, num_labeled, network_name, objective, num_layers, size = SETTINGS[name]
+  config = config_of(name)
+  assert (config.data.name, config.data.num_labeled) == (data, num_labeled)
+  assert (config.network.name, config.objective.name) == (network_name, objective)
+  network = networks.create(config.network.name, 10, **chosen_options(config.network))
+  x = jnp.zeros((1, *IMAGE_SHAPES[data]))
+  variables = jax.eval_shape(network.init, jax.random.key(0), x)
+  activations = jax.eval_shape(network.apply, variables, x)
+  assert len(activations) == num_layers + 1
+  count = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  assert count == (size if isinstance(size, int) else resnet_parameters(*size))
+
+
+def test_sizes_are_near_the_printed_ones():
+  assert round(resnet_parameters(3, 3, 64) / 1e6, 3) == 2.137
+  assert round(resnet_parameters(3, 6, 32) / 1e6, 3) == 1.183
+  assert round(resnet_parameters(1, 2, 32) / 1e6, 2) == 0.32
+
+
+def test_mnist_setting():
+  config = config_of('mnist_50')
+  assert (config.objective.alpha, config.objective.beta) == (0.7, 0.2)
+  assert config.network.pooling == 'max'
+
+
+@pytest.fixture(scope='module')
+def quick_compilation(tmp_path_factory):
+  """Compiles with little optimization, and each program once for all tests."""
+  settings = {
+    'jax_disable_most_optimizations': True,
+    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+    'jax_persistent_cache_min_entry_size_bytes': -1,
+  }
+  before = {name: jax.config.values[name] for name in settings}
+  for name, value in settings.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+def mock_dataset(name):
+  random = np.random.default_rng(0)
+  draw = lambda count: random.integers(0, 256, (count, *IMAGE_SHAPES[name]), np.uint8)
+  labels = lambda count: np.arange(count, dtype=np.int32) % 10
+  classes = tuple(map(str, range(10)))
+  return dataset.Dataset(name, draw(40), labels(40), draw(7), labels(7), classes)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_trains_two_steps(name, tmp_path, monkeypatch, quick_compilation):
+  config = config_of(name)
+  data_name = config.data.name
+  monkeypatch.setitem(dataset._DATASETS, data_name, lambda data_dir: mock_dataset(data_name))
+  config.data.num_labeled = 10
+  config.batch_size = config.eval_batch_size = 4
+  config.num_steps = 2
+  if config.network.name == 'resnet':
+    config.network.blocks_per_group, config.network.width = 1, 2
+  num_layers = 9 if config.network.name == 'large_cnn' else 4
+
+  returned = train_and_evaluate(config, str(tmp_path))
+
+  summary = json.loads((tmp_path / 'summary.json').read_text())
+  assert set(summary) >= SUMMARY
+  assert summary == json.loads(json.dumps(returned))
+  (record,) = map(json.loads, (tmp_path / 'metrics.jsonl').read_text().splitlines())
+  expected = {'train/cross_entropy', 'train/entropy', 'train/reconstruction', 'test/error'}
+  layers = {f'train/reconstruction/{layer}' for layer in range(num_layers)}
+  assert {key for key in record if key.startswith('train/reconstruction/')} == layers
+  for key in expected | layers:
+    assert math.isfinite(record[key]), key
+  assert (record['step'], record['epoch']) == (2, round(2 / 15, 4))  # 30 unlabeled, 2 a batch
+
+  assert summary['test_error'] == record['test/error']
+  assert summary['test_error'] in [pytest.approx(100 * wrong / 7) for wrong in range(8)]
+  assert (summary['num_steps'], summary['num_epochs']) == (2, 2 / 15)
+  assert (summary['dataset'], summary['num_labeled'], summary['seed']) == (data_name, 10, 0)
+  assert summary['network'] == config.network.name == summary['config']['network']['name']
+  assert summary['objective'] == config.objective.name
+  assert summary['num_parameters'] > 0 and summary['wall_time_s'] > 0
+  assert summary['config'] == json.loads((tmp_path / 'config.json').read_text())
+  assert summary['hardware']['platform'] == jax.default_backend()
+  assert summary['versions']['jax'] == jax.__version__
+  assert list((tmp_path / 'checkpoints').iterdir()) and list(tmp_path.glob('events.out.*'))
