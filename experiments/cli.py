@@ -28,7 +28,6 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
 
   Raises:
     UserError: for whatever is wrong in them.
-
   """
   file = _config_file(argv)
   if file is not None and not os.path.isfile(file):

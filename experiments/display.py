@@ -19,7 +19,6 @@ class Status(NamedTuple):
     scalars: latest means of the training.
     test_error: latest, in percent; None before the first.
     steps_per_second: recent speed; None before it is known.
-
   """
 
   step: int

@@ -33,7 +33,6 @@ def prepare(name: str, folder: str) -> None:
 
   Raises:
     UserError: if TensorFlow is missing, or the download fails.
-
   """
   if tfds_source.is_prepared(name, folder):
     return

@@ -31,7 +31,6 @@ def read_json(path: str) -> Any:
 
   Raises:
     UserError: if it does not hold JSON.
-
   """
   if not os.path.exists(path):
     return None
@@ -47,7 +46,6 @@ def claim(workdir: str, config: ConfigDict) -> None:
 
   Raises:
     UserError: if the folder belongs to a run with another configuration: lists the differences.
-
   """
   os.makedirs(workdir, exist_ok=True)
   path = os.path.join(workdir, 'config.json')

@@ -51,7 +51,6 @@ def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
 
   Raises:
     UserError: for a path that holds none, an unfinished run among them.
-
   """
   runs = []
   for path in paths:
@@ -112,7 +111,6 @@ def update(path: str) -> None:
 
   Raises:
     UserError: if the file has no such mark, or a result file is missing.
-
   """
   with open(path, encoding='utf-8') as file:
     text = file.read()

@@ -49,7 +49,6 @@ def train_and_evaluate(
     UserError: for a wrong configuration, a missing data set, a folder of another run.
     Interrupted: if `should_stop` said so; the state is saved.
     Diverged: if the loss is not finite.
-
   """
   validate(config)
   setup = setup_lib.build(config)

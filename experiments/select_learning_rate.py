@@ -61,7 +61,6 @@ def select(
   Raises:
     UserError: if training diverges with all of them.
     Interrupted: as `train_and_evaluate`.
-
   """
   reasons: dict[str, str] = {}
   for rate in RATES:

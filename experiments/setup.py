@@ -22,7 +22,6 @@ class Setup(NamedTuple):
     keys: the run's random keys.
     train_data, test_data: on the device.
     num_steps: of the whole training.
-
   """
 
   dataset: data.Dataset
@@ -48,7 +47,6 @@ def build(config: ConfigDict) -> Setup:
 
   Raises:
     UserError: if the data set is absent, or the configuration does not fit it.
-
   """
   # What can fail without the data fails before they are read.
   objective = objectives.create(config.objective.name, **chosen_options(config.objective))

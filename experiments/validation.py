@@ -87,7 +87,6 @@ def validate(config: ConfigDict) -> None:
 
   Raises:
     UserError: one line that names the key and what is allowed.
-
   """
   flat = flatten(config)
   known = flatten(defaults.get_config())

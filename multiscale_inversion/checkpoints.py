@@ -30,7 +30,6 @@ class Checkpoints:
       step: number of steps done.
       training: a pytree of arrays.
       notes: what JSON can hold.
-
     """
     if step in self._manager.all_steps():
       return
@@ -48,7 +47,6 @@ class Checkpoints:
 
     Returns:
       The pytree and the notes.
-
     """
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     items = ocp.args.Composite(

@@ -19,7 +19,6 @@ class TestData(NamedTuple):
     images: uint8, shape [B, N, H, W, C].
     labels: int32, shape [B, N].
     mask: float32, shape [B, N]; 0 where a place only fills up the last batch.
-
   """
 
   __test__ = False  # not a test class, whatever its name

@@ -20,7 +20,6 @@ class Inversion(NamedTuple):
     activations: z^(0) = x, ..., z^(L); L + 1 arrays, the observations along the first axis.
     reconstructions: r^(0), ..., r^(L-1); r^(l) has the shape and the dtype of z^(l).
     auxiliary: what each of the L stages returned beside z; None for a stage that returned z alone.
-
   """
 
   activations: tuple[jax.Array, ...]
@@ -59,7 +58,6 @@ def invert(stages: Sequence[Stage], x: jax.Array) -> Inversion:
     >>> result = invert([lambda z: z @ weights], jnp.ones([1, 2]))
     >>> result.activations[-1], result.reconstructions[0]
     (Array([[2., 3.]], dtype=float32), Array([[4., 9.]], dtype=float32))
-
   """
   if not stages:
     raise ValueError('invert: stages is empty; a network has at least one stage')
@@ -121,7 +119,6 @@ def hold_in_inverse(value: jax.Array) -> jax.Array:
 
   Returns:
     The same value.
-
   """
   return value
 

@@ -21,8 +21,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
       value is finite and meaningless: mask it.
 
   Returns:
-    Shape [N], from 0 up; finite for every finite logit.
-
+    Shape [N], from 0 up; finite, with its derivatives, unless the logits' range overflows.
   """
   chex.assert_rank([logits, labels], [2, 1])
   chex.assert_type([logits, labels], [float, int])
@@ -38,8 +37,7 @@ def entropy(logits: jax.Array) -> jax.Array:
     logits: z^(L), shape [N, C], floating point.
 
   Returns:
-    Shape [N], from 0 to log(C); finite for every finite logit.
-
+    Shape [N], from 0 to log(C); finite, with its derivatives, unless the logits' range overflows.
   """
   chex.assert_rank(logits, 2)
   chex.assert_type(logits, float)
@@ -56,7 +54,6 @@ def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
 
   Returns:
     Shape [N], from 0 up. Divide by `dimension(z)` for the renormalized form of Eq. 8.
-
   """
   chex.assert_equal_shape([z, r])
   return jnp.sum(jnp.square(z - r), axis=tuple(range(1, z.ndim)))
@@ -75,7 +72,6 @@ def global_reconstruction(inversion: Inversion) -> jax.Array:
 
   Returns:
     Shape [N].
-
   """
   return layer_reconstruction(inversion, 0)
 
@@ -89,7 +85,6 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
 
   Returns:
     Shape [N].
-
   """
   z, r = inversion.activations[layer], inversion.reconstructions[layer]
   return reconstruction(z, r) / dimension(z)
@@ -107,7 +102,6 @@ def multiscale_reconstruction(
 
   Returns:
     Shape [N].
-
   """
   if stop_target:
     inversion = inversion._replace(

@@ -15,7 +15,6 @@ class Mean(NamedTuple):
   Attributes:
     total: sum of the values, a float32 scalar.
     count: how many they were, a float32 scalar.
-
   """
 
   total: jax.Array

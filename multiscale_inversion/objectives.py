@@ -26,7 +26,6 @@ class Objective:
     terms: pairs of a weight and a term.
     inverts: whether a term reads reconstructions. They cost nothing where none does: what is not
       read is not computed in a compiled program.
-
   """
 
   terms: Sequence[tuple[float, Term]]
@@ -42,7 +41,6 @@ class Objective:
 
     Returns:
       The loss per observation, shape [N], which the caller averages.
-
     """
     return sum(weight * term(inversion, labels, mask) for weight, term in self.terms)
 
@@ -53,7 +51,6 @@ def labeled_cross_entropy(reduction: str = 'batch') -> Term:
   Args:
     reduction: `batch`: averaged over a batch, an observation counts as one (Eq. 6 as it stands);
       `group`: rescaled so that a batch's average is the mean over the labeled observations alone.
-
   """
   scale = _group_scale(reduction)
 
@@ -141,7 +138,6 @@ def multiscale(
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
-
   """
   reconstruction = multiscale_reconstruction(layers, stop_target)
   return Objective([*entropy(reduction).terms, (1.0, reconstruction)])
@@ -163,7 +159,6 @@ def convex(
 
   Raises:
     UserError: if alpha or beta is missing or out of range.
-
   """
   for name, value in (('alpha', alpha), ('beta', beta)):
     if value is None:
@@ -206,7 +201,6 @@ def create(name: str, **options) -> Objective:
 
   Raises:
     UserError: for an unknown name or option, or a value out of range.
-
   """
   function = constructor(name)
   allowed = inspect.signature(function).parameters

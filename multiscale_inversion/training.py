@@ -26,7 +26,6 @@ class TrainState(NamedTuple):
     params: the network's parameters.
     batch_stats: the network's running statistics; `{}` where it has none.
     opt_state: the optimizer's state.
-
   """
 
   step: jax.Array
@@ -46,7 +45,6 @@ class Batch(NamedTuple):
     images: normalized, float32, shape [N, H, W, C].
     labels: int32, shape [N]; arbitrary where mask is 0.
     mask: float32, shape [N]; 1 where labeled, 0 where not.
-
   """
 
   images: jax.Array
@@ -61,7 +59,6 @@ class TrainData(NamedTuple):
     images: uint8, shape [N, H, W, C].
     labels: int32, shape [N]. Those of unlabeled images never reach a batch.
     labeled, unlabeled: D_s and D_u as positions, int32.
-
   """
 
   images: jax.Array
@@ -102,7 +99,6 @@ def piecewise_schedule(
 
   Returns:
     A function of the step, counted from 0.
-
   """
   boundaries = {round(num_steps * epoch / reference_epochs): factor for epoch in decay_epochs}
   return optax.piecewise_constant_schedule(learning_rate, boundaries)
@@ -121,7 +117,6 @@ def create_state(
     optimizer: the optimizer.
     key: random key of the initialization.
     image_shape: (H, W, C) of the images.
-
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
@@ -139,7 +134,6 @@ class Trainer:
     network: the network.
     objective: what is minimized.
     optimizer: an optax transformation.
-
   """
 
   network: LayeredNetwork
@@ -167,7 +161,6 @@ class Trainer:
     Returns:
       The state after the step, and the batch's `loss`, `cross_entropy` and `entropy`, with
       `reconstruction` and `reconstruction/l` where the objective inverts; of the state before.
-
     """
 
     def loss_of(params):
@@ -194,7 +187,6 @@ def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> B
     data: the training set.
     labeled: positions in D_s, as the sampler gives them.
     unlabeled: positions in D_u.
-
   """
   positions = jnp.concatenate([data.labeled[labeled], data.unlabeled[unlabeled]])
   mask = jnp.concatenate([jnp.ones(labeled.shape), jnp.zeros(unlabeled.shape)])
@@ -208,7 +200,6 @@ class Progress(NamedTuple):
   Attributes:
     state: the training's.
     sums: metrics summed since the last record.
-
   """
 
   state: TrainState

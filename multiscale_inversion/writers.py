@@ -14,7 +14,6 @@ class MetricWriter:
     workdir: the folder, which exists.
     step: the step at which training starts or resumes; later records, left by a run that was
       interrupted after its last checkpoint, are dropped, as they will be written again.
-
   """
 
   def __init__(self, workdir: str, step: int):

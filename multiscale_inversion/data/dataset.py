@@ -20,7 +20,6 @@ class Dataset(NamedTuple):
     train_images, test_images: uint8, shape [N, H, W, C].
     train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1.
     class_names: a name for each class.
-
   """
 
   name: str
@@ -103,7 +102,6 @@ def register(name: str, loader: Callable[[str | None], Dataset]) -> None:
 
   Raises:
     ValueError: if the name is taken.
-
   """
   if name in _DATASETS:
     raise ValueError(f'data set: {name!r} is registered already')
@@ -121,7 +119,6 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
   Raises:
     UserError: for an unknown name, or a set that is absent (naming the folder that was looked in
       and how to get the set).
-
   """
   check_choice('data.name', name, names())
   return _DATASETS[name](data_dir)

@@ -16,7 +16,6 @@ def normalize(images: jax.Array) -> jax.Array:
   Returns:
     float32, same shape, in [-1, 1], each image's mean zero and its maximum absolute value one. An
     image of one constant value becomes zeros.
-
   """
   axes = tuple(range(1, images.ndim))
   x = images.astype(jnp.float32)

@@ -20,7 +20,6 @@ class Sampler:
   Attributes:
     num_labeled, num_unlabeled: sizes of D_s and D_u, at least 1.
     labeled_per_batch, unlabeled_per_batch: a batch's shares, at least 1.
-
   """
 
   num_labeled: int
@@ -34,6 +33,8 @@ class Sampler:
           f'batch_size: {self.labeled_per_batch} labeled and {self.unlabeled_per_batch} unlabeled '
           'images a batch; allowed: at least 1 of each'
       )
+    if self.num_labeled < 1:
+      raise UserError(f'data.num_labeled: {self.num_labeled}; allowed: at least 1')
     if self.num_unlabeled < self.unlabeled_per_batch:
       raise UserError(
           f'batch_size: takes {self.unlabeled_per_batch} unlabeled images a batch, and there are '
@@ -55,7 +56,6 @@ class Sampler:
     Returns:
       Positions in D_s, int32, shape [steps_per_epoch, labeled_per_batch], and in D_u, shape
       [steps_per_epoch, unlabeled_per_batch].
-
     """
     labeled_key, unlabeled_key = jax.random.split(key)
     steps = self.steps_per_epoch

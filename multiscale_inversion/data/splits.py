@@ -15,7 +15,6 @@ class Split(NamedTuple):
   Attributes:
     labeled: D_s, shape [num_labeled].
     unlabeled: D_u.
-
   """
 
   labeled: np.ndarray
@@ -34,7 +33,6 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
 
   Raises:
     UserError: if there are fewer labels than classes, or a class has too few images.
-
   """
   check_choice('data.unlabeled', unlabeled, UNLABELED)
   classes = np.unique(labels)
@@ -42,6 +40,7 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
     raise UserError(
         f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {len(labels)}'
     )
+  smallest = min(int(np.sum(labels == label)) for label in classes)
   random = np.random.RandomState(seed)
   share, remainder = divmod(num_labeled, len(classes))
   more = set(random.permutation(classes)[:remainder])
@@ -51,7 +50,7 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
     if wanted > len(members):
       raise UserError(
           f'data.num_labeled: {num_labeled} takes {wanted} images of class {label}, which has '
-          f'{len(members)}; allowed: at most {len(classes) * len(members)}'
+          f'{len(members)}; allowed: at most {len(classes) * smallest}'
       )
     chosen.append(random.permutation(members)[:wanted])
   labeled = np.sort(np.concatenate(chosen)).astype(np.int32)

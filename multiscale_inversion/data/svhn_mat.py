@@ -19,7 +19,6 @@ def read(folder: str):
 
   Raises:
     UserError: if one of the files is missing, or one is not in SVHN's format.
-
   """
   paths = [os.path.join(folder, NAME, file) for file in FILES]
   present = [os.path.exists(path) for path in paths]
@@ -36,14 +35,20 @@ def _read_file(path: str) -> tuple[np.ndarray, np.ndarray]:
   try:
     content = loadmat(path)
     images, labels = content['X'], content['y'].reshape(-1)
-  except (ValueError, KeyError, TypeError, NotImplementedError, OSError) as error:
+  except Exception as error:  # scipy raises whatever a damaged file makes it stumble over
     raise UserError(f'data set {NAME}: {path} is not in the format of SVHN: {error}') from error
   if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] != len(labels):
     raise UserError(
         f'data set {NAME}: {path} holds X of shape {images.shape} and {len(labels)} labels; '
         'allowed: X [32, 32, 3, N] and N labels'
     )
+  if images.dtype != np.uint8 or not np.isin(labels, np.arange(1, 11)).all():
+    raise UserError(
+        f'data set {NAME}: {path} holds pixels of {images.dtype} and labels from {labels.min()} to '
+        f'{labels.max()}; allowed: uint8, and 1 to 10'
+    )
   # The files put the observations last, and call the digit zero 10.
-  return np.ascontiguousarray(images.transpose(3, 0, 1, 2)).astype(np.uint8), np.where(
-      labels == 10, 0, labels
-  ).astype(np.int32)
+  return (
+      np.ascontiguousarray(images.transpose(3, 0, 1, 2)),
+      np.where(labels == 10, 0, labels).astype(np.int32),
+  )

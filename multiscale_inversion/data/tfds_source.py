@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from multiscale_inversion.errors import UserError
+
 NAMES = ('mnist', 'fashion_mnist', 'cifar10', 'svhn_cropped')
 _CHUNK = 2000
 
@@ -32,6 +34,8 @@ def read(name: str, folder: str) -> Arrays | None:
   Returns:
     Training images (uint8, [N, H, W, C]) and labels (int32, [N]), those for testing, class names.
 
+  Raises:
+    UserError: if its files are damaged.
   """
   if not is_prepared(name, folder):
     return None
@@ -39,8 +43,13 @@ def read(name: str, folder: str) -> Arrays | None:
 
   with _Quiet():
     builder = tfds.builder(name, data_dir=folder)
-    train = _read_split(builder, 'train')
-    test = _read_split(builder, 'test')
+    try:
+      train, test = (_read_split(builder, split) for split in ('train', 'test'))
+    except Exception as error:  # array_record and the decoders raise what they like
+      raise UserError(
+          f'data set {name}: {builder.data_path} cannot be read: {error}; remove the folder and '
+          f'prepare the set anew: python -m experiments.prepare {name}'
+      ) from error
   return (*train, *test, tuple(builder.info.features['label'].names))
 
 

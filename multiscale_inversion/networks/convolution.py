@@ -26,7 +26,6 @@ class Conv(nn.Module):
     use_bias: whether a bias is added to each feature.
     kernel_init: initializer of the kernel, of shape [height, width, C, F].
     implementation: `lax` or `im2col`; by backend when None.
-
   """
 
   features: int
@@ -64,7 +63,6 @@ def convolve(
   Raises:
     ValueError: for an unknown padding or implementation, or when the images are smaller than
       the kernel so that nothing would be left.
-
   """
   margins = _margins(kernel.shape[:2], padding)
   output = [x.shape[1 + axis] + sum(margins[axis]) - kernel.shape[axis] + 1 for axis in (0, 1)]

@@ -34,7 +34,6 @@ class ConvBlock(nn.Module):
     kernel_size: edge of the filters.
     padding: `same`, `valid` or `full`.
     options: the network's.
-
   """
 
   features: int
@@ -78,7 +77,6 @@ class ConvolutionalNetwork(LayeredNetwork):
     batch_norm_epsilon: added to variances.
     initializer: a name of `layers.INITIALIZERS`, for all kernels.
     axis_name: mapped axis over whose devices the batch is spread, or None.
-
   """
 
   num_classes: int

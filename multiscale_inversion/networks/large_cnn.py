@@ -33,7 +33,6 @@ class ConvLayer(nn.Module):
   Attributes:
     features, kernel_size, padding, options: as in `ConvBlock`.
     pool_size: edge of a pooling window; 1 for none, `GLOBAL` for the mean over all of space.
-
   """
 
   features: int
@@ -76,7 +75,6 @@ class LargeCNN(ConvolutionalNetwork):
 
     Raises:
       UserError: for smaller images.
-
     """
     if min(x.shape[1:3]) < MINIMAL_IMAGE:
       raise UserError(

@@ -24,7 +24,6 @@ class LayeredNetwork(nn.Module):
 
     Returns:
       (z^(0), ..., z^(L)): the input, each layer's output, the logits last.
-
     """
     activations = [x]
     for layer in self.layers:
@@ -58,7 +57,6 @@ class LayeredNetwork(nn.Module):
     Returns:
       L functions, z^(l) -> z^(l+1) in evaluation, and z^(l) -> (z^(l+1), updated batch statistics)
       in training; `merge_updates` joins the latter into a collection.
-
     """
     count = self.bind(variables).num_layers()
     return [self._stage(index, variables, train, rngs) for index in range(count)]
@@ -87,7 +85,6 @@ def merge_updates(auxiliary: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   Returns:
     The collections by name, as `apply` with `mutable` would have returned them; `{}` when no layer
     holds statistics.
-
   """
   merged: dict[str, Any] = {}
   for updates in auxiliary:

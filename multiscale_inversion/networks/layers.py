@@ -58,7 +58,6 @@ def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
 
   Raises:
     ValueError: for an unknown pooling, or images smaller than one window.
-
   """
   check_choice('pooling', pooling, POOLINGS)
   if size == 1:
@@ -71,9 +70,10 @@ def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
   if pooling == 'mean':
     return jnp.mean(x, (2, 4))
   # Not jnp.max: its derivative looks for the places that equal the maximum, and finds none (0 / 0)
-  # where a compiler computes x twice with another rounding. A selection always takes one place.
+  # where a compiler computes x twice with another rounding. A selection always takes one place;
+  # NaN wins, so that a divergence is seen.
   places = [x[:, :, i, :, j, :] for i in range(size) for j in range(size)]
-  return functools.reduce(lambda a, b: jnp.where(a >= b, a, b), places)
+  return functools.reduce(lambda a, b: jnp.where((a >= b) | jnp.isnan(a), a, b), places)
 
 
 def global_mean(x: jax.Array) -> jax.Array:
@@ -87,7 +87,6 @@ class Classifier(nn.Module):
   Attributes:
     num_classes: number of logits C.
     kernel_init: name of the kernel's initializer.
-
   """
 
   num_classes: int

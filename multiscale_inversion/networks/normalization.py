@@ -29,7 +29,6 @@ class BatchNorm(nn.Module):
     epsilon: added to variances.
     axis_name: mapped axis over whose devices a batch is spread, its statistics being taken over
       all of them; None for one device.
-
   """
 
   inverse_mode: str = 'frozen'
@@ -48,7 +47,6 @@ class BatchNorm(nn.Module):
 
     Returns:
       An array shaped like x.
-
     """
     features = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (features,))

@@ -20,7 +20,6 @@ def register(name: str, network: type[LayeredNetwork]) -> None:
 
   Raises:
     ValueError: if the name is taken.
-
   """
   if name in _NETWORKS:
     raise ValueError(f'network: {name!r} is registered already')
@@ -54,7 +53,6 @@ def create(name: str, num_classes: int, **options) -> LayeredNetwork:
     >>> network = create('resnet', num_classes=10, blocks_per_group=2, width=8)
     >>> network.blocks_per_group
     2
-
   """
   allowed = option_names(name)
   for option in options:

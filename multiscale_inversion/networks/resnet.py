@@ -23,7 +23,6 @@ class ResidualBlock(nn.Module):
     features: number of filters of both.
     pool_size: edge of the pooling window after the sum; 1 for none, 0 for the global mean.
     options: the network's.
-
   """
 
   features: int

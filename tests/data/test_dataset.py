@@ -1,6 +1,7 @@
 import hashlib
 import pathlib
 import socket
+import tempfile
 import types
 
 import numpy as np
@@ -18,8 +19,9 @@ MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch):
-  """Whatever would download fails instead."""
+def _nothing_outside(monkeypatch, tmp_path_factory):
+  """Whatever would download fails instead; the temporary folders that TFDS leaves go with ours."""
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path_factory.mktemp('tfds')))
 
   def refuse(*unused, **also_unused):
     raise AssertionError('a test of the data sets reached for the network')

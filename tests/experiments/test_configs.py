@@ -84,7 +84,7 @@ def one_line(text):
 
 
 def test_every_file_is_expected():
-  assert NAMES == sorted(SETTINGS)
+  assert sorted(SETTINGS) == NAMES
   assert sorted(PUBLISHED) == sorted(set(SETTINGS) - {'digits_50'})
 
 

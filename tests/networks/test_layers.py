@@ -49,7 +49,7 @@ def test_the_last_row_and_column_of_an_odd_size_have_no_part(pooling):
   np.testing.assert_allclose(np.sum(gradient), 2 * 2 * 2, rtol=1e-6)
 
 
-def test_places_that_share_a_maximum_share_its_gradient():
+def test_the_first_place_of_a_maximum_takes_its_gradient():
   x = np.array(
       [
           [1, 1, 0, 5],
@@ -62,10 +62,10 @@ def test_places_that_share_a_maximum_share_its_gradient():
   cotangent = np.array([[6, 10], [12, 8]], np.float32)
   expected = np.array(
       [
-          [2, 2, 0, 10],
-          [2, 0, 0, 0],
-          [3, 3, 4, 4],
-          [3, 3, 0, 0],
+          [6, 0, 0, 10],
+          [0, 0, 0, 0],
+          [12, 0, 8, 0],
+          [0, 0, 0, 0],
       ]
   )
   pooled, pullback = jax.vjp(lambda x: layers.pool(x, 2, 'max'), jnp.asarray(x)[None, :, :, None])

@@ -1,0 +1,65 @@
+import json
+import statistics
+
+import pytest
+
+from experiments import report
+from multiscale_inversion import UserError
+
+
+def _run(objective, seed, error, **network):
+  options = {'blocks_per_group': 2, 'width': 32, 'pooling': 'mean', 'activation': 'leaky_relu'}
+  config = {'network': options | network, 'data': {'data_dir': f'folder {seed}'}, 'seed': seed}
+  return {
+      'dataset': 'digits', 'network': 'resnet', 'objective': objective, 'num_labeled': 50,
+      'seed': seed, 'test_error': error, 'num_epochs': 40.0,
+      'config': config | {'objective': objective},
+  }  # fmt: skip
+
+
+def test_runs_that_differ_in_their_seed_share_a_row():
+  errors = [9.5, 4.25, 3.0]
+  runs = [_run('multiscale', seed, errors[seed]) for seed in (2, 0, 1)]
+  runs += [_run('global', 0, 7.0), _run('multiscale', 0, 8.0, pooling='max')]
+  lines = report.table(runs).splitlines()[2:]
+  mean, deviation = statistics.mean(errors), statistics.stdev(errors)
+  assert lines == [
+      f'| digits | 50 | Resnet2-32 | multiscale | 40 | {mean:.2f} ± {deviation:.2f} '
+      '| 0: 9.50, 1: 4.25, 2: 3.00 |',
+      '| digits | 50 | Resnet2-32 | global | 40 | 7.00 | 0: 7.00 |',
+      '| digits | 50 | Resnet2-32max | multiscale | 40 | 8.00 | 0: 8.00 |',
+  ]
+
+
+def test_reads_folders_and_files_and_renews_tables(tmp_path):
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  (folder / 'summary.json').write_text(json.dumps(_run('global', 0, 7.0)))
+  file = tmp_path / 'runs.json'
+  file.write_text(json.dumps([_run('global', 1, 9.0)]))
+  assert [run['test_error'] for run in report.load_runs([str(folder), str(file)])] == [7.0, 9.0]
+
+  page = tmp_path / 'page.md'
+  page.write_text('a\n<!-- table: runs.json -->\nold\n<!-- end of table -->\nz\n')
+  report.update(str(page))
+  renewed = page.read_text()
+  assert '| 1: 9.00 |' in renewed and 'old' not in renewed
+  assert renewed.startswith('a\n<!-- table: runs.json -->\n') and renewed.endswith('-->\nz\n')
+
+
+def test_errors_name_the_path(tmp_path):
+  with pytest.raises(UserError, match='no finished run'):
+    report.load_runs([str(tmp_path)])
+  with pytest.raises(UserError, match=r'absent\.json: no such file'):
+    report.load_runs([str(tmp_path / 'absent.json')])
+  broken = tmp_path / 'broken.json'
+  broken.write_text('[{"dataset": "digits"}]')
+  with pytest.raises(UserError, match='lacks network, objective'):
+    report.load_runs([str(broken)])
+  broken.write_text('[{')
+  with pytest.raises(UserError, match='not JSON'):
+    report.load_runs([str(broken)])
+  page = tmp_path / 'page.md'
+  page.write_text('nothing')
+  with pytest.raises(UserError, match='no table between'):
+    report.update(str(page))

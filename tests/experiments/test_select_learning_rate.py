@@ -1,0 +1,54 @@
+import pytest
+
+from experiments import digits_50, select_learning_rate
+from experiments.run import Diverged
+from multiscale_inversion import UserError
+
+
+class _NeverStop:
+  def requested(self, step):
+    return False
+
+
+def test_divergence():
+  assert select_learning_rate.divergence([2.0, 5.0, 1.0]) is None
+  assert 'above the 2' in select_learning_rate.divergence([2.0, 1.0, 2.5])
+  assert 'not finite' in select_learning_rate.divergence([2.0, None])
+  assert 'not finite' in select_learning_rate.divergence([])
+
+
+@pytest.mark.parametrize(('diverging', 'selected'), [((), 0.02), ((0.02,), 0.002)])
+def test_the_greatest_that_does_not_diverge(tmp_path, monkeypatch, diverging, selected):
+  tried = []
+
+  def train(config, workdir, should_stop, command):
+    tried.append(config.learning_rate)
+    if config.learning_rate in diverging:
+      raise Diverged('the loss is nan')
+
+  monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', train)
+  records = [{'train/loss': 2.0}, {'train/loss': 1.0}]
+  monkeypatch.setattr(select_learning_rate.writers, 'read', lambda folder: records)
+  rate, reasons = select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
+  assert rate == selected and tried == [*diverging, selected]
+  assert reasons == {str(rate): 'the loss is nan' for rate in diverging}
+
+
+def test_with_all_rates_diverging_the_error_says_so(tmp_path, monkeypatch):
+  def train(*unused):
+    raise Diverged('the loss is nan')
+
+  monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', train)
+  with pytest.raises(UserError, match='diverged with each of'):
+    select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
+
+
+def test_trains_for_real(tmp_path):
+  config = digits_50.get_config()
+  config.network.width = 2
+  config.network.blocks_per_group = 1
+  config.num_steps = 30
+  config.log_every_steps = 10
+  rate, _ = select_learning_rate.select(config, str(tmp_path), _NeverStop())
+  assert rate in select_learning_rate.RATES
+  assert (tmp_path / f'learning_rate_{rate}' / 'summary.json').exists()
