@@ -42,18 +42,23 @@ def read_json(path: str) -> Any:
 
 
 def claim(workdir: str, config: ConfigDict) -> None:
-  """Makes a folder that of this configuration's run, or checks that it is.
-
-  Raises:
-    UserError: if the folder belongs to a run with another configuration: lists the differences.
-  """
+  """Makes the folder of a configuration's run, if there is none yet, and writes `config.json`."""
   os.makedirs(workdir, exist_ok=True)
   path = os.path.join(workdir, 'config.json')
-  wanted = json.loads(json.dumps(config.to_dict()))
-  found = read_json(path)
+  if not os.path.exists(path):
+    write_json(path, config.to_dict())
+
+
+def check(workdir: str, config: ConfigDict) -> None:
+  """Checks that a folder is that of this configuration's run, or of none.
+
+  Raises:
+    UserError: if it belongs to a run of another configuration: lists the differences.
+  """
+  found = read_json(os.path.join(workdir, 'config.json'))
   if found is None:
-    write_json(path, wanted)
     return
+  wanted = json.loads(json.dumps(config.to_dict()))  # tuples become lists, as in the file
   found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(wanted))
   differences = [
       f'{key} was {found.get(key)!r}, now {wanted.get(key)!r}'

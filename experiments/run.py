@@ -51,19 +51,21 @@ def train_and_evaluate(
     Diverged: if the loss is not finite.
   """
   validate(config)
-  setup = setup_lib.build(config)
-  config = resolve(config)
-  records.claim(workdir, config)
+  resolved = resolve(config)
+  records.check(workdir, resolved)
   summary_path = os.path.join(workdir, 'summary.json')
   summary = records.read_json(summary_path)
-  if summary is None:
-    run = _Run(config, setup, workdir)
-    try:
-      run.train(should_stop)
-    finally:
-      run.close()
-    summary = run.summary(command)
-    records.write_json(summary_path, summary)
+  if summary is not None:
+    return summary
+  setup = setup_lib.build(config)
+  records.claim(workdir, resolved)
+  run = _Run(resolved, setup, workdir)
+  try:
+    run.train(should_stop)
+  finally:
+    run.close()
+  summary = run.summary(command)
+  records.write_json(summary_path, summary)
   return summary
 
 
@@ -90,7 +92,7 @@ class _Run:
     if latest is not None:
       self._progress, notes = self._checkpoints.restore(latest, self._progress)
       self._step, earlier_seconds = latest, notes['wall_time_s']
-      self._test_error = notes['test_error']
+      self._test_error, self._scalars = notes['test_error'], notes['scalars']
     self._started = time.monotonic() - earlier_seconds
     self._saved = time.monotonic()
     self._writer = MetricWriter(workdir, self._step)
@@ -173,7 +175,11 @@ class _Run:
   def _checkpoint(self, now: bool) -> None:
     due = time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
     if now or due:
-      notes = {'wall_time_s': time.monotonic() - self._started, 'test_error': self._test_error}
+      notes = {
+          'wall_time_s': time.monotonic() - self._started,
+          'test_error': self._test_error,
+          'scalars': self._scalars,
+      }
       self._checkpoints.save(self._step, self._progress, notes)
       self._saved = time.monotonic()
 

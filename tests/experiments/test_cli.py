@@ -207,15 +207,6 @@ def test_wrong_input_leaves_nothing_behind(answers, folder):
   assert not (folder / 'never').exists()
 
 
-def test_wrong_input_in_a_process_of_its_own(environment):
-  process = subprocess.run(
-    COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
-  )
-  assert process.returncode == 2
-  assert re.fullmatch(r'error: --config: missing; allowed: .*experiments/svhn_500\.py\n',
-                      process.stderr)
-
-
 @pytest.mark.parametrize('arguments', [
   ['--config=experiments/svhn_500.py'], ['-config=experiments/svhn_500.py'],
   ['--config', 'experiments/svhn_500.py'], ['--config.seed=3', '--config=elsewhere/svhn_500.py'],

@@ -1,0 +1,351 @@
+"""The learning rate, a training step and the objectives against independent computations."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from multiscale_inversion import invert, losses, networks, objectives, training
+from multiscale_inversion.data import Sampler
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.networks import resnet
+
+CLASSES = 5
+# Groups of different sizes, so that no mean over one is mistaken for a mean over all.
+LABELS = np.array([3, 0, -1, -1, 1, -1, -1, -1], np.int32)
+MASK = (LABELS >= 0).astype(np.float32)
+LEARNING_RATE = 0.05
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_compilation():
+  """Compiles with little optimization."""
+  before = jax.config.values['jax_disable_most_optimizations']
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', before)
+
+
+# The learning rate.
+
+
+@pytest.mark.parametrize(('epochs', 'halved'), [(400, (150, 300)), (40, (15, 30))])
+@pytest.mark.parametrize('steps_per_epoch', [1, 7, 2931])
+def test_schedule(epochs, halved, steps_per_epoch):
+  schedule = training.piecewise_schedule(0.002, epochs * steps_per_epoch)
+  first, second = (epoch * steps_per_epoch for epoch in halved)
+  rates = {
+    0: 0.002, first - 1: 0.002, first: 0.001, second - 1: 0.001, second: 0.0005,
+    epochs * steps_per_epoch - 1: 0.0005,
+  }
+  for step, rate in rates.items():
+    assert float(schedule(step)) == pytest.approx(rate, rel=1e-6), step
+    assert float(jax.jit(schedule)(jnp.int32(step))) == pytest.approx(rate, rel=1e-6), step
+
+
+def test_schedule_of_other_epochs():
+  schedule = training.piecewise_schedule(1.0, 100, (2, 5, 8), 10, factor=0.1)
+  steps = [0, 19, 20, 49, 50, 79, 80, 99]
+  expected = [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+  assert [float(schedule(step)) for step in steps] == pytest.approx(expected, rel=1e-5)
+  constant = training.piecewise_schedule(0.3, 100, ())
+  assert [float(constant(step)) for step in steps] == pytest.approx([0.3] * 8)
+
+
+def test_optimizer_takes_the_rate_of_the_step_counted_from_0():
+  """With a constant gradient, each of Adam's steps is as long as its learning rate."""
+  optimizer = optax.adam(training.piecewise_schedule(0.002, 40))
+  parameter = jnp.zeros(1)
+  state = optimizer.init(parameter)
+  rates = []
+  for _ in range(40):
+    changes, state = optimizer.update(jnp.ones(1), state, parameter)
+    rates.append(-float(changes[0]))
+  assert rates == pytest.approx([0.002] * 15 + [0.001] * 15 + [0.0005] * 10, rel=1e-4)
+
+
+# A step of the supervised objective.
+
+
+@pytest.fixture(scope='module')
+def step():
+  """One step of gradient descent, and all that went into it."""
+  network = networks.create(
+    'resnet', num_classes=CLASSES, blocks_per_group=1, width=3, dropout_rate=0.0
+  )
+  optimizer = optax.sgd(LEARNING_RATE)
+  trainer = training.Trainer(network, objectives.create('supervised'), optimizer)
+  state = training.create_state(network, optimizer, jax.random.key(1), (8, 8, 2))
+  random = np.random.default_rng(0)
+  draw = lambda leaf: jnp.asarray(random.uniform(0.5, 1.5, leaf.shape), jnp.float32)
+  state = state._replace(
+    step=jnp.int32(4),
+    params=jax.tree.map(lambda leaf: leaf + 0.1 * draw(leaf), state.params),
+    batch_stats=jax.tree.map(draw, state.batch_stats),
+  )
+  images = random.normal(size=(len(LABELS), 8, 8, 2)).astype(np.float32)
+  batch = training.Batch(jnp.asarray(images), jnp.asarray(LABELS), jnp.asarray(MASK))
+  after, measured = jax.jit(trainer.train_step)(state, batch, jax.random.key(2))
+  return {
+    'network': network, 'trainer': trainer, 'before': state, 'batch': batch, 'after': after,
+    'measured': {name: mean.value() for name, mean in measured.items()},
+  }
+
+
+def supervised_loss(network, params, batch_stats, batch):
+  """(1/N) sum over the labeled of L_CE / log C, with the network in training."""
+  variables = {'params': params, 'batch_stats': batch_stats}
+  activations, _ = network.apply(variables, batch.images, train=True, mutable=['batch_stats'])
+  labeled = np.flatnonzero(MASK)
+  nats = optax.softmax_cross_entropy_with_integer_labels(
+    activations[-1][labeled], LABELS[labeled]
+  )
+  return jnp.sum(nats) / len(LABELS) / math.log(CLASSES)
+
+
+def test_step_goes_down_the_gradient(step):
+  before, after = step['before'], step['after']
+  loss, gradient = jax.jit(jax.value_and_grad(supervised_loss, argnums=1), static_argnums=0)(
+    step['network'], before.params, before.batch_stats, step['batch']
+  )
+  expected = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, before.params, gradient)
+  assert max(float(jnp.max(jnp.abs(g))) for g in jax.tree.leaves(gradient)) > 0.1
+  changes = jax.tree.map(lambda a, b: np.asarray(a - b), after.params, before.params)
+  expected_changes = jax.tree.map(lambda a, b: np.asarray(a - b), expected, before.params)
+  for (path, change), wanted in zip(
+    jax.tree_util.tree_leaves_with_path(changes), jax.tree.leaves(expected_changes)
+  ):
+    np.testing.assert_allclose(
+      change, wanted, rtol=2e-3, atol=5e-7, err_msg=jax.tree_util.keystr(path)
+    )
+    assert np.any(change != 0)
+  assert step['measured']['loss'] == pytest.approx(float(loss), rel=1e-5)
+  assert after.step == before.step + 1
+
+
+def test_step_measures_in_nats(step):
+  """Cross-entropy over the labeled, entropy over the unlabeled, nothing that is not computed."""
+  before = step['before']
+  activations, _ = step['network'].apply(
+    before.variables(), step['batch'].images, train=True, mutable=['batch_stats']
+  )
+  logits = np.asarray(activations[-1], np.float64)
+  logs = logits - np.log(np.sum(np.exp(logits), -1, keepdims=True))
+  labeled, unlabeled = MASK > 0, MASK == 0
+  ce = -np.mean(logs[labeled, LABELS[labeled]])
+  entropy = np.mean(-np.sum(np.exp(logs) * logs, -1)[unlabeled])
+  assert step['measured'] == {
+    'loss': pytest.approx(ce * 3 / 8 / math.log(CLASSES), rel=1e-5),
+    'cross_entropy': pytest.approx(ce, rel=1e-5),
+    'entropy': pytest.approx(entropy, rel=1e-5),
+  }
+
+
+def convolve(x, kernel):
+  """3x3 cross-correlation with zeros around, in NumPy."""
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  height, width = x.shape[1:3]
+  return sum(
+    padded[:, i:i + height, j:j + width] @ kernel[i, j] for i in range(3) for j in range(3)
+  )
+
+
+def test_step_updates_the_running_statistics(step):
+  before, after = step['before'], step['after']
+  activations, _ = step['network'].apply(
+    before.variables(), step['batch'].images, train=True, mutable=['batch_stats']
+  )
+  assert set(after.batch_stats) == {'layers_0', 'layers_1', 'layers_2'}
+  for index in range(3):
+    name = f'layers_{index}'
+    kernel = np.asarray(before.params[name]['block']['conv']['kernel'], np.float64)
+    y = convolve(np.asarray(activations[index], np.float64), kernel).reshape(-1, kernel.shape[-1])
+    old, new = (state.batch_stats[name]['block']['norm'] for state in (before, after))
+    np.testing.assert_allclose(new['mean'], 0.9 * old['mean'] + 0.1 * np.mean(y, 0), rtol=1e-5)
+    variance = np.mean((y - np.mean(y, 0)) ** 2, 0)  # biased
+    np.testing.assert_allclose(new['var'], 0.9 * old['var'] + 0.1 * variance, rtol=1e-5)
+
+
+def test_unlabeled_images_enter_a_supervised_step_by_the_statistics_alone(step):
+  """Labels where the mask is 0 count for nothing; images there still do."""
+  run = jax.jit(step['trainer'].train_step)
+  key = jax.random.key(2)
+  labels = jnp.where(step['batch'].mask > 0, step['batch'].labels, 2)
+  other, _ = run(step['before'], step['batch']._replace(labels=labels), key)
+  for a, b in zip(jax.tree.leaves(other), jax.tree.leaves(step['after'])):
+    np.testing.assert_array_equal(a, b)
+  images = step['batch'].images.at[2].multiply(2)  # 2 is unlabeled
+  other, _ = run(step['before'], step['batch']._replace(images=images), key)
+  assert not np.array_equal(
+    other.params['layers_3']['dense']['kernel'], step['after'].params['layers_3']['dense']['kernel']
+  )
+
+
+# The loop.
+
+
+def test_batches_hold_the_right_images():
+  images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * np.array(
+    [[[1], [2]]], np.uint8
+  )  # two pixels: i and 2 i
+  data = training.TrainData(
+    jnp.asarray(images), jnp.arange(12) % CLASSES, jnp.array([3, 8]), jnp.array([1, 5, 9, 11])
+  )
+  batch = training.gather_batch(data, jnp.array([1, 0, 1]), jnp.array([3, 0]))
+  np.testing.assert_array_equal(batch.labels, [8 % CLASSES, 3, 8 % CLASSES, -1, -1])
+  np.testing.assert_array_equal(batch.mask, [1, 1, 1, 0, 0])
+  # Centered and divided by the greatest absolute value, each image is (-1, 1).
+  np.testing.assert_allclose(batch.images.reshape(5, 2), [[-1, 1]] * 5, rtol=1e-6)
+
+
+def test_loop_is_its_steps(monkeypatch):
+  """The sums of three steps of the loop, and their end, are those of three calls of the step."""
+  monkeypatch.setattr(resnet, 'NUM_GROUPS', 1)  # for speed
+  network = networks.create('resnet', num_classes=CLASSES, blocks_per_group=1, width=2)
+  optimizer = optax.adam(0.01)
+  trainer = training.Trainer(network, objectives.create('entropy'), optimizer)
+  sampler = Sampler(5, 12, 2, 3)
+  keys = training.keys_from_seed(3)
+  random = np.random.default_rng(1)
+  data = training.TrainData(
+    jnp.asarray(random.integers(0, 256, (17, 8, 8, 1)), jnp.uint8), jnp.arange(17) % CLASSES,
+    jnp.arange(5), jnp.arange(5, 17)
+  )
+  state = training.create_state(network, optimizer, keys.init, (8, 8, 1))
+  progress = training.start(trainer, sampler, jax.tree.map(jnp.copy, state), data)
+  assert all(float(leaf) == 0 for leaf in jax.tree.leaves(progress.sums))
+  progress = training.make_loop(trainer, sampler)(progress, data, keys, 3)
+
+  run, measured = jax.jit(trainer.train_step), []
+  for index in range(3):
+    batch = training.gather_batch(data, *sampler.batch(keys.sampling, jnp.int32(index)))
+    state, values = run(state, batch, keys.dropout)
+    measured.append({name: value.value() for name, value in values.items()})
+  assert progress.state.step == 3
+  for name, mean in progress.sums.items():
+    assert mean.value() == pytest.approx(np.mean([m[name] for m in measured]), rel=1e-4)
+  for a, b in zip(jax.tree.leaves(progress.state.params), jax.tree.leaves(state.params)):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+# Objectives on an inversion made by hand.
+
+
+@pytest.fixture
+def inversion():
+  random = np.random.default_rng(2)
+  draw = lambda *shape: jnp.asarray(random.normal(size=(8, *shape)), jnp.float32)
+  z, r = (draw(4, 3, 2), draw(7), draw(CLASSES)), (draw(4, 3, 2), draw(7))
+  return Inversion(z, r, (None, None))
+
+
+def in_numpy(inversion):
+  """L_CE where labeled, L_E where not, and L_R, of each observation."""
+  z, r = ([np.asarray(a, np.float64) for a in arrays] for arrays in inversion[:2])
+  logs = z[-1] - np.log(np.sum(np.exp(z[-1]), -1, keepdims=True))
+  ce = np.where(MASK > 0, -logs[np.arange(8), LABELS], 0)
+  entropy = np.where(MASK > 0, 0, -np.sum(np.exp(logs) * logs, -1))
+  distances = [np.sum((a - b).reshape(8, -1) ** 2, -1) for a, b in zip(z, r)]
+  return ce, entropy, distances
+
+
+@pytest.mark.parametrize(('alpha', 'beta'), [(0.7, 0.2), (0.25, 0.5), (1.0, 0.3), (0.0, 1.0)])
+@pytest.mark.parametrize('normalized', [False, True])
+def test_convex(inversion, alpha, beta, normalized):
+  ce, entropy, distances = in_numpy(inversion)
+  expected = (
+    alpha * ce + (1 - alpha) * beta * entropy
+    + (1 - alpha) * (1 - beta) * distances[0] / (24 if normalized else 1)
+  )
+  objective = objectives.create('convex', alpha=alpha, beta=beta, normalized=normalized)
+  np.testing.assert_allclose(objective(inversion, LABELS, MASK), expected, rtol=1e-5)
+
+
+def test_convex_does_not_normalize_unless_asked(inversion):
+  default, plain = (
+    objectives.create('convex', alpha=0.5, beta=0.0, **options)(inversion, LABELS, MASK)
+    for options in ({}, {'normalized': False})
+  )
+  np.testing.assert_array_equal(default, plain)
+
+
+@pytest.mark.parametrize(('options', 'key'), [
+  ({}, 'objective.alpha'), ({'alpha': 0.5}, 'objective.beta'), ({'beta': 0.5}, 'objective.alpha'),
+  ({'alpha': 1.5, 'beta': 0.5}, 'objective.alpha'), ({'alpha': 0, 'beta': -1}, 'objective.beta'),
+], ids=str)
+def test_convex_needs_its_weights(options, key):
+  with pytest.raises(UserError, match=rf'^{key}: .*allowed: \[0, 1\]$'):
+    objectives.create('convex', **options)
+
+
+def reconstruction_of(name, distances):
+  return {
+    'supervised': 0, 'entropy': 0, 'global': distances[0] / 24,
+    'multiscale': (distances[0] / 24 + distances[1] / 7) / 2,
+  }[name]
+
+
+@pytest.mark.parametrize('name', ['supervised', 'entropy', 'global', 'multiscale'])
+def test_objectives_per_observation(inversion, name):
+  ce, entropy, distances = in_numpy(inversion)
+  expected = (ce + (name != 'supervised') * entropy) / math.log(CLASSES)
+  expected = expected + reconstruction_of(name, distances)
+  value = objectives.create(name)(inversion, LABELS, MASK)
+  np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('name', ['supervised', 'entropy', 'global', 'multiscale', 'convex'])
+def test_group_reduction_is_the_mean_of_each_group(inversion, name):
+  """The batch's mean is L_CE's mean over 3 labeled and L_E's over 5 unlabeled observations."""
+  ce, entropy, distances = in_numpy(inversion)
+  ce_mean, entropy_mean = np.sum(ce) / 3, np.sum(entropy) / 5
+  if name == 'convex':
+    options = {'alpha': 0.7, 'beta': 0.2}
+    expected = 0.7 * ce_mean + 0.3 * 0.2 * entropy_mean + 0.3 * 0.8 * np.mean(distances[0])
+  else:
+    options = {}
+    expected = (ce_mean + (name != 'supervised') * entropy_mean) / math.log(CLASSES)
+    expected += np.mean(reconstruction_of(name, distances))
+  objective = objectives.create(name, reduction='group', **options)
+  value = objective(inversion, LABELS, MASK)
+  assert value.shape == (8,)
+  np.testing.assert_allclose(np.mean(value), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('mask', [np.zeros(8, np.float32), np.ones(8, np.float32)])
+def test_group_reduction_of_an_empty_group_is_finite(inversion, mask):
+  labels = np.where(mask > 0, 1, -1)
+  value = np.asarray(objectives.create('entropy', reduction='group')(inversion, labels, mask))
+  assert np.all(np.isfinite(value)) and np.all(value > 0)
+
+
+def test_multiscale_of_chosen_layers(inversion):
+  ce, entropy, distances = in_numpy(inversion)
+  expected = (ce + entropy) / math.log(CLASSES) + distances[1] / 7
+  value = objectives.create('multiscale', layers=(1,))(inversion, LABELS, MASK)
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_only_reconstructions_are_drawn_to_constant_targets(inversion):
+  def value(z, stop_target):
+    changed = inversion._replace(activations=(z, *inversion.activations[1:]))
+    return jnp.sum(losses.multiscale_reconstruction(changed, (0,), stop_target))
+
+  z, r = inversion.activations[0], inversion.reconstructions[0]
+  assert np.all(np.asarray(jax.grad(value)(z, True)) == 0)
+  np.testing.assert_allclose(jax.grad(value)(z, False), 2 * (z - r) / 24, rtol=1e-4, atol=1e-6)
+
+
+def test_what_inverts_says_so():
+  weights = jnp.eye(CLASSES)
+  x = jnp.ones((8, CLASSES))
+  result = invert([lambda z: z @ weights], x)
+  broken = result._replace(reconstructions=(jnp.full((8, CLASSES), jnp.nan),))
+  for name in ('supervised', 'entropy', 'global', 'multiscale'):
+    objective = objectives.create(name)
+    reads = bool(jnp.any(jnp.isnan(objective(broken, LABELS, MASK))))
+    assert objective.inverts == reads, name
