@@ -2,16 +2,20 @@
 
 import os
 import re
+import runpy
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
-from experiments.validation import unknown_key
+from experiments import defaults
+from experiments.validation import flatten, unknown_key
 from multiscale_inversion.errors import UserError
 
 USER_ERROR = 2
+INTERRUPTED = 130
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of experiments/.')
 
@@ -30,31 +34,69 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
     UserError: for whatever is wrong in them.
   """
   file = _config_file(argv)
-  if file is not None and not os.path.isfile(file):
-    raise UserError(f'--config: no file {file}; allowed: {", ".join(_config_files())}')
+  if not file and (needs_config or file == ''):
+    raise UserError(f'--config: missing; allowed: {", ".join(_config_files())}')
+  if file:
+    _check_overrides(argv, flatten(_load(file)))
+  none = [argument for argument in argv if argument.endswith('=None') and _key(argument)]
   try:
-    rest = flags.FLAGS(argv)
-  except (AttributeError, KeyError) as error:
-    keys = [k for k in (_key(argument) for argument in argv[1:]) if k]
-    name = str(error).strip('"\'')
-    key = next((k for k in keys if k.split('.')[-1] == name or k == name), name)
-    raise UserError(unknown_key(key)) from error
+    rest = flags.FLAGS([argument for argument in argv if argument not in none])
   except (flags.Error, TypeError, ValueError, OSError) as error:
     message = ' '.join(str(error).split()).removeprefix('flag --config.')
     raise UserError(message) from error
-  if needs_config and CONFIG.value is None:
-    raise UserError(f'--config: missing; allowed: {", ".join(_config_files())}')
+  for argument in none:
+    _set_none(CONFIG.value, _key(argument))
   return rest
+
+
+def _load(file: str) -> ConfigDict:
+  """Runs a configuration file once before the flags do, so that what is wrong in it is said."""
+  if not os.path.isfile(file):
+    raise UserError(f'--config: no file {file}; allowed: {", ".join(_config_files())}')
+  try:
+    return runpy.run_path(file)['get_config']()
+  except KeyError as error:
+    raise UserError(f'--config: {file} has no function get_config ({error} is missing)') from error
+  except Exception as error:
+    message = ' '.join(str(error).split())
+    raise UserError(f'--config: {file}: {type(error).__name__}: {message}') from error
+
+
+def _check_overrides(argv: list[str], known: dict[str, Any]) -> None:
+  sections = {key.rpartition('.')[0] for key in known}
+  for key in filter(None, map(_key, argv[1:])):
+    if key not in known and key not in sections:
+      raise UserError(unknown_key(key))
+
+
+def _set_none(config: ConfigDict, key: str) -> None:
+  """Sets a key to None where the defaults say that it may be."""
+  if flatten(defaults.get_config())[key] is not None:
+    raise UserError(f'{key}: None; allowed: a value, as by default')
+  section, _, name = key.rpartition('.')
+  (config[section] if section else config)[name] = None
 
 
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
   logging.set_verbosity(logging.ERROR)  # Libraries' notes belong to no one here.
+  if {'--help', '-h'} & {*sys.argv[1:]}:
+    print(sys.modules[main.__module__].__doc__)
+    sys.exit(0)
   try:
     sys.exit(main(parse(sys.argv, needs_config)))
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(USER_ERROR)
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    sys.exit(INTERRUPTED)
+
+
+def refuse_arguments(argv: list[str]) -> None:
+  """Raises a `UserError` if a program that takes flags only was given something else."""
+  if argv[1:]:
+    raise UserError(f'unexpected argument {argv[1]!r}; allowed: flags, as --config.seed=1')
 
 
 def default_workdir(argv: list[str]) -> str:

@@ -4,8 +4,10 @@ import sys
 import time
 from typing import NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
 
 _PLAIN_SECONDS = 10.0
 
@@ -29,8 +31,8 @@ class Status(NamedTuple):
   test_error: float | None
   steps_per_second: float | None
 
-  def details(self) -> str:
-    """Losses, test error, speed and time left in one line."""
+  def losses(self) -> str:
+    """Losses and test error in one line."""
     names = {'train/loss': 'loss', 'train/cross_entropy': 'CE', 'train/entropy': 'E'}
     names['train/reconstruction'] = 'R'
     parts = [
@@ -38,11 +40,15 @@ class Status(NamedTuple):
     ]
     if self.test_error is not None:
       parts.append(f'test error {self.test_error:.2f} %')
-    if self.steps_per_second:
-      left = (self.num_steps - self.step) / self.steps_per_second
-      parts.append(f'{self.steps_per_second:.3g} steps/s')
-      parts.append(f'{_duration(left)} left')
     return '  '.join(parts)
+
+  def speed(self) -> str:
+    """Steps per second and the time left."""
+    if not self.steps_per_second:
+      return ''
+    left = (self.num_steps - self.step) / self.steps_per_second
+    digits = '.0f' if self.steps_per_second >= 100 else '.3g'
+    return f'{self.steps_per_second:{digits}} steps/s  {_duration(left)} left'
 
   def epochs(self) -> str:
     """The epoch under way, of how many."""
@@ -50,34 +56,35 @@ class Status(NamedTuple):
 
 
 class Terminal:
-  """A bar that is redrawn in place."""
+  """A bar and a line of losses, redrawn in place; both fit in 80 columns."""
 
   def __init__(self):
-    self._progress = Progress(
+    self._bar = Progress(
         SpinnerColumn(),
         TextColumn('{task.fields[epochs]}'),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=16),
         TextColumn('{task.percentage:>3.0f}%'),
-        TextColumn('{task.fields[details]}'),
-        console=Console(stderr=True),
+        TextColumn('{task.fields[speed]}'),
     )
-    self._task = self._progress.add_task('', total=1, epochs='compiling', details='')
-    self._progress.start()
+    self._task = self._bar.add_task('', total=1, epochs='compiling', speed='')
+    self._live = Live(self._bar, console=Console(stderr=True))
+    self._live.start()
 
   def show(self, status: Status, final: bool = False) -> None:
-    """Redraws the bar."""
+    """Redraws the bar and the losses."""
     del final
-    self._progress.update(
+    self._bar.update(
         self._task,
         total=status.num_steps,
         completed=status.step,
         epochs=status.epochs(),
-        details=status.details(),
+        speed=status.speed(),
     )
+    self._live.update(Group(self._bar, Text('  ' + status.losses(), no_wrap=True)))
 
   def close(self) -> None:
     """Leaves the last state on the screen."""
-    self._progress.stop()
+    self._live.stop()
 
 
 class Plain:
@@ -92,7 +99,8 @@ class Plain:
     if final or now - self._shown >= _PLAIN_SECONDS:
       self._shown = now
       head = f'{status.epochs()}  step {status.step}/{status.num_steps}'
-      print(f'{head}  {status.details()}', file=sys.stderr, flush=True)
+      parts = filter(None, (head, status.losses(), status.speed()))
+      print('  '.join(parts), file=sys.stderr, flush=True)
 
   def close(self) -> None:
     """Nothing to leave behind."""

@@ -19,14 +19,14 @@ _WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; default: runs
 
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
-  del argv
+  cli.refuse_arguments(argv)
   workdir = _WORKDIR.value or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:
     summary = train_and_evaluate(cli.CONFIG.value, workdir, StopRequest().requested, command)
   except Interrupted as interruption:
     print(f'{interruption}; the same command goes on from there', file=sys.stderr)
-    return 130
+    return cli.INTERRUPTED
   except Diverged as divergence:
     print(f'error: {divergence}', file=sys.stderr)
     return 1

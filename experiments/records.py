@@ -42,8 +42,15 @@ def read_json(path: str) -> Any:
 
 
 def claim(workdir: str, config: ConfigDict) -> None:
-  """Makes the folder of a configuration's run, if there is none yet, and writes `config.json`."""
-  os.makedirs(workdir, exist_ok=True)
+  """Makes the folder of a configuration's run, if there is none yet, and writes `config.json`.
+
+  Raises:
+    UserError: if the folder cannot be made.
+  """
+  try:
+    os.makedirs(workdir, exist_ok=True)
+  except OSError as error:
+    raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
     write_json(path, config.to_dict())

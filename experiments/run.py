@@ -64,9 +64,8 @@ def train_and_evaluate(
     run.train(should_stop)
   finally:
     run.close()
-  summary = run.summary(command)
-  records.write_json(summary_path, summary)
-  return summary
+  records.write_json(summary_path, run.summary(command))
+  return records.read_json(summary_path)
 
 
 class _Run:

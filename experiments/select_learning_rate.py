@@ -28,14 +28,14 @@ RATES = (0.02, 0.002, 0.0002)
 
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
-  del argv
+  cli.refuse_arguments(argv)
   workdir = flags.FLAGS.workdir or cli.default_workdir(sys.argv) + '_learning_rate'
   command = shlex.join(['python', '-m', 'experiments.select_learning_rate', *sys.argv[1:]])
   try:
     rate, reasons = select(cli.CONFIG.value, workdir, StopRequest(), command)
   except Interrupted as interruption:
     print(f'{interruption}; the same command goes on from there', file=sys.stderr)
-    return 130
+    return cli.INTERRUPTED
   result = {'learning_rate': rate, 'diverged': reasons, 'command': command}
   records.write_json(os.path.join(workdir, 'learning_rate.json'), result)
   for tried, reason in reasons.items():

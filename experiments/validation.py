@@ -29,8 +29,9 @@ def _layers(key: str, value: Any) -> None:
 
 
 def _epochs(key: str, value: Any) -> None:
-  if any(v < 1 for v in value) or list(value) != sorted({*value}):
-    raise UserError(f'{key}: {value!r}; allowed: a tuple of ascending epochs from 1 on')
+  whole = all(isinstance(v, int) and v > 0 for v in value)
+  if not whole or list(value) != sorted({*value}):
+    raise UserError(f'{key}: {value!r}; allowed: a tuple of ascending whole epochs from 1 on')
 
 
 _positive = _range(1, _HUGE)

@@ -100,7 +100,10 @@ def piecewise_schedule(
   Returns:
     A function of the step, counted from 0.
   """
-  boundaries = {round(num_steps * epoch / reference_epochs): factor for epoch in decay_epochs}
+  boundaries: dict[int, float] = {}
+  for epoch in decay_epochs:  # in a short training, two may fall on one step
+    step = round(num_steps * epoch / reference_epochs)
+    boundaries[step] = boundaries.get(step, 1.0) * factor
   return optax.piecewise_constant_schedule(learning_rate, boundaries)
 
 

@@ -185,6 +185,25 @@ def test_unlabeled_images_enter_a_supervised_step_by_the_statistics_alone(step):
   )
 
 
+def test_dropout_is_a_function_of_key_and_step(monkeypatch):
+  monkeypatch.setattr(resnet, 'NUM_GROUPS', 1)  # for speed
+  network = networks.create(
+    'resnet', num_classes=CLASSES, blocks_per_group=1, width=4, dropout_rate=0.5
+  )
+  optimizer = optax.sgd(LEARNING_RATE)
+  trainer = training.Trainer(network, objectives.create('supervised'), optimizer)
+  state = training.create_state(network, optimizer, jax.random.key(0), (4, 4, 1))
+  images = jnp.asarray(np.random.default_rng(3).normal(size=(8, 4, 4, 1)), jnp.float32)
+  batch = training.Batch(images, jnp.asarray(LABELS), jnp.asarray(MASK))
+  run = jax.jit(trainer.train_step)
+  losses_of = [
+    run(state._replace(step=jnp.int32(step)), batch, jax.random.key(seed))[1]['loss'].value()
+    for step, seed in ((0, 0), (0, 0), (1, 0), (0, 1))
+  ]
+  assert losses_of[0] == losses_of[1]
+  assert len(set(losses_of)) == 3
+
+
 # The loop.
 
 

@@ -30,15 +30,15 @@ class Sampler:
   def __post_init__(self):
     if min(self.labeled_per_batch, self.unlabeled_per_batch) < 1:
       raise UserError(
-          f'batch_size: {self.labeled_per_batch} labeled and {self.unlabeled_per_batch} unlabeled '
-          'images a batch; allowed: at least 1 of each'
+          f'batch_size and labeled_fraction: {self.labeled_per_batch} labeled and '
+          f'{self.unlabeled_per_batch} unlabeled images a batch; allowed: at least 1 of each'
       )
     if self.num_labeled < 1:
       raise UserError(f'data.num_labeled: {self.num_labeled}; allowed: at least 1')
     if self.num_unlabeled < self.unlabeled_per_batch:
       raise UserError(
           f'batch_size: takes {self.unlabeled_per_batch} unlabeled images a batch, and there are '
-          f'{self.num_unlabeled}'
+          f'{self.num_unlabeled}; allowed: at most {self.num_unlabeled} unlabeled images a batch'
       )
 
   @property

@@ -346,7 +346,6 @@ def test_killed_between_checkpoints_in_time(whole, start, tmp_path, monkeypatch)
   check_same_run(tmp_path, whole, start)
 
 
-@pytest.mark.xfail(strict=True, reason='the summary of a run resumed at its end lacks `train`')
 def test_killed_before_the_summary(whole, tmp_path):
   workdir = shutil.copytree(whole['workdir'], tmp_path / 'run')
   (workdir / 'summary.json').unlink()
