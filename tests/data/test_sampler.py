@@ -115,7 +115,7 @@ def test_a_batch_without_one_kind_is_an_error(labeled, unlabeled):
   with pytest.raises(UserError) as info:
     Sampler(10, 100, labeled, unlabeled)
   assert str(info.value) == (
-      f'batch_size: {labeled} labeled and {unlabeled} unlabeled images a batch; '
+      f'batch_size and labeled_fraction: {labeled} labeled and {unlabeled} unlabeled images a batch; '
       'allowed: at least 1 of each'
   )
 
@@ -123,4 +123,5 @@ def test_a_batch_without_one_kind_is_an_error(labeled, unlabeled):
 def test_a_batch_larger_than_the_unlabeled_set_is_an_error():
   with pytest.raises(UserError) as info:
     Sampler(10, 24, 25, 25)
-  assert str(info.value) == 'batch_size: takes 25 unlabeled images a batch, and there are 24'
+  message = 'batch_size: takes 25 unlabeled images a batch, and there are 24; '
+  assert str(info.value) == message + 'allowed: at most 24 unlabeled images a batch'
