@@ -115,8 +115,8 @@ def test_a_batch_without_one_kind_is_an_error(labeled, unlabeled):
   with pytest.raises(UserError) as info:
     Sampler(10, 100, labeled, unlabeled)
   assert str(info.value) == (
-      f'batch_size and labeled_fraction: {labeled} labeled and {unlabeled} unlabeled images a batch; '
-      'allowed: at least 1 of each'
+      f'batch_size and labeled_fraction: {labeled} labeled and {unlabeled} unlabeled images a '
+      'batch; allowed: at least 1 of each'
   )
 
 
