@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 import experiments
 from experiments import defaults
@@ -192,25 +191,6 @@ def test_mnist_setting():
   config = config_of('mnist_50')
   assert (config.objective.alpha, config.objective.beta) == (0.7, 0.2)
   assert config.network.pooling == 'max'
-
-
-@pytest.fixture(scope='module')
-def quick_compilation(tmp_path_factory):
-  """Compiles with little optimization, and each program once for all tests."""
-  settings = {
-    'jax_disable_most_optimizations': True,
-    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  before = {name: jax.config.values[name] for name in settings}
-  for name, value in settings.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
 
 
 def mock_dataset(name):

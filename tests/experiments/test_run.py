@@ -9,7 +9,6 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import digits_50, pace, run, setup
 from multiscale_inversion import evaluation, training
@@ -26,24 +25,11 @@ CONVEX = {'objective.name': 'convex', 'objective.alpha': 0.7, 'objective.beta': 
 
 
 @pytest.fixture(scope='module', autouse=True)
-def quick_compilation(tmp_path_factory):
-  """One block and the classifier, compiled with little optimization, and once for all tests."""
-  settings = {
-    'jax_disable_most_optimizations': True,
-    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  before = {name: jax.config.values[name] for name in settings}
-  for name, value in settings.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
+def one_block(quick_compilation):
+  """One block and the classifier."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(resnet, 'NUM_GROUPS', 1)
     yield
-  for name, value in before.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
 
 
 def make_config(**changes):
