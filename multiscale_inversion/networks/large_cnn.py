@@ -5,11 +5,8 @@ import jax
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.convolutional import (
-    ConvBlock,
-    ConvolutionalNetwork,
-    LayerOptions,
-)
+from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
+from multiscale_inversion.networks.normalized import LayerOptions
 
 GLOBAL = 0
 # (number of filters, size of filters, padding, pooling size), from the input on. The paper prints
@@ -33,12 +30,14 @@ class ConvLayer(nn.Module):
   Attributes:
     features, kernel_size, padding, options: as in `ConvBlock`.
     pool_size: edge of a pooling window; 1 for none, `GLOBAL` for the mean over all of space.
+    pooling: `mean` or `max`.
   """
 
   features: int
   kernel_size: int
   padding: str
   pool_size: int
+  pooling: str
   options: LayerOptions
 
   @nn.compact
@@ -48,7 +47,7 @@ class ConvLayer(nn.Module):
     z = block(z, train, inverse)
     if self.pool_size == GLOBAL:
       return layers.global_mean(z)
-    return layers.pool(z, self.pool_size, self.options.pooling)
+    return layers.pool(z, self.pool_size, self.pooling)
 
 
 class LargeCNN(ConvolutionalNetwork):
@@ -60,8 +59,9 @@ class LargeCNN(ConvolutionalNetwork):
   def setup(self):
     """Makes the layers."""
     options = self.layer_options()
-    convolutions = [ConvLayer(*layer, options) for layer in LAYERS]
-    self.layers = [*convolutions, layers.Classifier(self.num_classes, self.initializer)]
+    convolutions = [ConvLayer(*layer, self.pooling, options) for layer in LAYERS]
+    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
+    self.layers = [*convolutions, classifier]
 
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
     """Runs all layers on images.

@@ -44,36 +44,43 @@ def initializer(name: str) -> Callable:
   return _INITIALIZERS[name]()
 
 
-def pool(x: jax.Array, size: int, pooling: str) -> jax.Array:
-  """Pools disjoint windows of `size` x `size`; rows and columns that fill none are dropped.
+def pool(x: jax.Array, size: int | tuple[int, int], pooling: str) -> jax.Array:
+  """Pools disjoint windows; rows and columns that fill none are dropped.
 
   Args:
     x: shape [N, H, W, C].
-    size: edge of a window; 1 leaves x as it is.
+    size: edge of a window, or its height and width; 1 leaves x as it is.
     pooling: `mean` or `max`. The gradient of a maximum that a window reaches several times goes
       to the first place.
 
   Returns:
-    Shape [N, H // size, W // size, C].
+    Shape [N, H // height, W // width, C].
 
   Raises:
     ValueError: for an unknown pooling, or images smaller than one window.
   """
   check_choice('pooling', pooling, POOLINGS)
-  if size == 1:
+  down, across = (size, size) if isinstance(size, int) else size
+  if down == across == 1:
     return x
   n, height, width, channels = x.shape
-  rows, columns = height // size, width // size
+  rows, columns = height // down, width // across
   if rows < 1 or columns < 1:
     raise ValueError(f'pooling: images of {height}x{width} are smaller than a window of {size}')
-  x = x[:, : rows * size, : columns * size, :].reshape(n, rows, size, columns, size, channels)
+  x = x[:, : rows * down, : columns * across, :]
+  x = x.reshape(n, rows, down, columns, across, channels)
   if pooling == 'mean':
     return jnp.mean(x, (2, 4))
   # Not jnp.max: its derivative looks for the places that equal the maximum, and finds none (0 / 0)
   # where a compiler computes x twice with another rounding. A selection always takes one place;
   # NaN wins, so that a divergence is seen.
-  places = [x[:, :, i, :, j, :] for i in range(size) for j in range(size)]
+  places = [x[:, :, i, :, j, :] for i in range(down) for j in range(across)]
   return functools.reduce(lambda a, b: jnp.where((a >= b) | jnp.isnan(a), a, b), places)
+
+
+def as_sequence(x: jax.Array) -> jax.Array:
+  """A sequence [N, time, features] as it is; images [N, H, W, C] by rows, as [N, H, W C]."""
+  return x if x.ndim == 3 else x.reshape(*x.shape[:2], -1)
 
 
 def global_mean(x: jax.Array) -> jax.Array:
@@ -87,14 +94,18 @@ class Classifier(nn.Module):
   Attributes:
     num_classes: number of logits C.
     kernel_init: name of the kernel's initializer.
+    dtype: type of the product; z's own when None. Logits are float32 where it is less precise.
   """
 
   num_classes: int
   kernel_init: str
+  dtype: str | None = None
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
     """Maps z, of shape [N, ...], to logits, of shape [N, C]."""
     del train, inverse
-    dense = nn.Dense(self.num_classes, kernel_init=initializer(self.kernel_init), name='dense')
-    return dense(z.reshape(z.shape[0], -1))
+    kernel_init = initializer(self.kernel_init)
+    dense = nn.Dense(self.num_classes, kernel_init=kernel_init, dtype=self.dtype, name='dense')
+    logits = dense(z.reshape(z.shape[0], -1))
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

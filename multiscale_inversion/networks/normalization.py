@@ -21,7 +21,8 @@ class BatchNorm(nn.Module):
   - `running`: the inverse divides by the running standard deviation, the one used in evaluation,
     while the forward pass divides by the batch's.
 
-  In evaluation the statistics are constants, and the three agree.
+  In evaluation the statistics are constants, and the three agree. They are taken, and used, in
+  float32 where x is less precise.
 
   Attributes:
     inverse_mode: `frozen`, `batch` or `running`.
@@ -48,6 +49,8 @@ class BatchNorm(nn.Module):
     Returns:
       An array shaped like x.
     """
+    dtype = x.dtype
+    x = x.astype(jnp.promote_types(dtype, jnp.float32))
     features = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (features,))
     bias = self.param('bias', nn.initializers.zeros, (features,))
@@ -55,7 +58,8 @@ class BatchNorm(nn.Module):
     running_variance = self.variable('batch_stats', 'var', jnp.ones, (features,))
     running_deviation = jnp.sqrt(running_variance.value + self.epsilon)
     if not train:
-      return (x - running_mean.value) / running_deviation * scale + bias
+      normalized = (x - running_mean.value) / running_deviation
+      return (normalized * scale + bias).astype(dtype)
 
     mean, variance = _moments(x, self.axis_name)
     if not self.is_initializing():
@@ -69,17 +73,18 @@ class BatchNorm(nn.Module):
     if inverse and self.inverse_mode == 'running':
       # The second term is zero in value, and is all that the inverse sees of x.
       normalized = hold_in_inverse(normalized) + (x - hold_in_inverse(x)) / running_deviation
-    return normalized * scale + bias
+    return (normalized * scale + bias).astype(dtype)
 
 
 def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
   """Mean and (biased) variance of each feature, over the batch on all devices."""
   axes = tuple(range(x.ndim - 1))
   mean = jnp.mean(x, axes)
-  if axis_name is not None:
-    mean = jax.lax.pmean(mean, axis_name)
   # Two passes: E[x^2] - E[x]^2 cancels where the mean is large beside the deviation.
   variance = jnp.mean(jnp.square(x - mean), axes)
-  if axis_name is not None:
-    variance = jax.lax.pmean(variance, axis_name)
-  return mean, variance
+  if axis_name is None:
+    return mean, variance
+  # One message a layer: the devices' own moments, joined by the law of total variance.
+  means, variances = jax.lax.all_gather(jnp.stack([mean, variance]), axis_name, axis=1)
+  mean = jnp.mean(means, 0)
+  return mean, jnp.mean(variances + jnp.square(means - mean), 0)

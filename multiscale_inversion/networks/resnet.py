@@ -5,11 +5,8 @@ import jax
 
 from multiscale_inversion.networks import layers
 from multiscale_inversion.networks.convolution import Conv
-from multiscale_inversion.networks.convolutional import (
-    ConvBlock,
-    ConvolutionalNetwork,
-    LayerOptions,
-)
+from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
+from multiscale_inversion.networks.normalized import LayerOptions
 
 NUM_GROUPS = 3
 
@@ -22,23 +19,30 @@ class ResidualBlock(nn.Module):
   Attributes:
     features: number of filters of both.
     pool_size: edge of the pooling window after the sum; 1 for none, 0 for the global mean.
+    pooling: `mean` or `max`.
     options: the network's.
   """
 
   features: int
   pool_size: int
+  pooling: str
   options: LayerOptions
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
     """Maps [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
-    kernel_init = layers.initializer(self.options.initializer)
-    shortcut = Conv(self.features, (1, 1), kernel_init=kernel_init, name='shortcut')(z)
+    shortcut = Conv(
+        self.features,
+        (1, 1),
+        kernel_init=layers.initializer(self.options.initializer),
+        dtype=self.options.dtype,
+        name='shortcut',
+    )(z)
     branch = ConvBlock(self.features, 3, 'same', self.options, name='block')(z, train, inverse)
     z = shortcut + branch
     if self.pool_size == 0:
       return layers.global_mean(z)
-    return layers.pool(z, self.pool_size, self.options.pooling)
+    return layers.pool(z, self.pool_size, self.pooling)
 
 
 class ResNet(ConvolutionalNetwork):
@@ -65,5 +69,6 @@ class ResNet(ConvolutionalNetwork):
       for index in range(self.blocks_per_group):
         last = index == self.blocks_per_group - 1
         pool_size = (0 if group == NUM_GROUPS - 1 else 2) if last else 1
-        blocks.append(ResidualBlock(self.width * 2**group, pool_size, options))
-    self.layers = [*blocks, layers.Classifier(self.num_classes, self.initializer)]
+        width = self.width * 2**group
+        blocks.append(ResidualBlock(width, pool_size, self.pooling, options))
+    self.layers = [*blocks, layers.Classifier(self.num_classes, self.initializer, self.dtype)]

@@ -11,7 +11,7 @@ import scipy.signal
 from multiscale_inversion.networks import convolution
 from multiscale_inversion.networks.convolution import Conv, convolve
 
-IMPLEMENTATIONS = ('lax', 'im2col')
+IMPLEMENTATIONS = ('lax', 'im2col', 'winograd')
 PADDINGS = ('same', 'valid', 'full')
 KERNELS = [(1, 1), (3, 3), (5, 3)]
 
@@ -45,12 +45,17 @@ def _problem(size, seed=0, n=2, height=6, width=7, channels=3, features=4):
   return x, random.standard_normal((*size, channels, features))
 
 
-# Both implementations and all paddings of one problem are compiled at once, which is quicker.
+# All implementations and paddings of one problem are compiled at once, which is quicker.
 
 
-def _each(compute):
+def _serving(size):
+  """The implementations that take kernels of a size."""
+  return [name for name in IMPLEMENTATIONS if name != 'winograd' or tuple(size) == (3, 3)]
+
+
+def _each(size, compute):
   """{(padding, implementation): compute(padding, implementation)}."""
-  return {named: compute(*named) for named in itertools.product(PADDINGS, IMPLEMENTATIONS)}
+  return {named: compute(*named) for named in itertools.product(PADDINGS, _serving(size))}
 
 
 @functools.cache
@@ -60,7 +65,7 @@ def _values(size):
   @jax.jit
   def compute(x, kernel):
     at = [(x, kernel), (x.astype('f'), kernel.astype('f'))]
-    return _each(lambda *named: [convolve(*arrays, *named) for arrays in at])
+    return _each(size, lambda *named: [convolve(*arrays, *named) for arrays in at])
 
   return compute(*_problem(size))
 
@@ -69,25 +74,22 @@ def _values(size):
 @each_kernel
 def test_values_against_scipy(float64, padding, size):
   expected = _reference(*_problem(size), padding)
-  (lax, lax32), (im2col, im2col32) = (_values(size)[padding, name] for name in IMPLEMENTATIONS)
-  assert lax.dtype == im2col.dtype == jnp.float64
-  np.testing.assert_allclose(lax, expected, rtol=1e-11, atol=1e-12)
-  np.testing.assert_allclose(im2col, expected, rtol=1e-11, atol=1e-12)
-  np.testing.assert_allclose(im2col, lax, rtol=1e-11, atol=1e-12)
-  assert lax32.dtype == im2col32.dtype == jnp.float32
-  np.testing.assert_allclose(lax32, expected, rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose(im2col32, expected, rtol=1e-5, atol=1e-5)
+  for name in _serving(size):
+    double, single = _values(size)[padding, name]
+    assert (double.dtype, single.dtype) == (jnp.float64, jnp.float32)
+    np.testing.assert_allclose(double, expected, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(single, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ('padding', 'shape'), [('same', (6, 7)), ('valid', (4, 3)), ('full', (8, 11))]
+    ('padding', 'shape'), [('same', (6, 7)), ('valid', (4, 5)), ('full', (8, 9))]
 )
 @each_implementation
 def test_sizes_of_the_output(implementation, padding, shape):
   found = jax.eval_shape(
       lambda x, k: convolve(x, k, padding, implementation),
       jnp.zeros((2, 6, 7, 3)),
-      jnp.zeros((3, 5, 3, 4)),
+      jnp.zeros((3, 3, 3, 4)),
   )
   assert found.shape == (2, *shape, 4)
 
@@ -113,7 +115,8 @@ def test_first_derivatives_entry_by_entry(float64, size):
   @jax.jit
   def derivatives(x, kernel):
     return _each(
-        lambda p, name: jax.vjp(lambda x, k: convolve(x, k, p, name), x, kernel)[1](cotangents[p])
+        size,
+        lambda p, name: jax.vjp(lambda x, k: convolve(x, k, p, name), x, kernel)[1](cotangents[p]),
     )
 
   for (padding, _), (by_x, by_kernel) in derivatives(x, kernel).items():
@@ -143,7 +146,7 @@ def _scalar_of_the_vjp(padding, implementation):
 
 @jax.jit
 def _second_derivatives(*at):
-  return _each(lambda *named: jax.grad(_scalar_of_the_vjp(*named), (0, 1))(*at))
+  return _each(at[1].shape[:2], lambda *named: jax.grad(_scalar_of_the_vjp(*named), (0, 1))(*at))
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 3)], ids=str)
@@ -152,9 +155,10 @@ def test_second_derivatives_agree_and_are_those_of_scipys_values(float64, size):
   u, v = _problem(size, seed=1, height=4, width=5)
   gradients = _second_derivatives(x, kernel, u, v)
   for padding in PADDINGS:
-    lax, im2col = (gradients[padding, name] for name in IMPLEMENTATIONS)
-    for a, b in zip(lax, im2col):
-      np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+    lax, *others = (gradients[padding, name] for name in _serving(size))
+    for other in others:
+      for a, b in zip(lax, other):
+        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
 
     def q(x, kernel, padding=padding):  # By transposition: <u, A^T y> = <A u, y>.
       y = _reference(x, kernel, padding)
@@ -165,7 +169,7 @@ def test_second_derivatives_agree_and_are_those_of_scipys_values(float64, size):
       dx, dk = random.standard_normal(x.shape), random.standard_normal(kernel.shape)
       ahead, behind = (q(x + s * step * dx, kernel + s * step * dk) for s in (1, -1))
       expected = (ahead - behind) / (2 * step)
-      for by_x, by_kernel in (lax, im2col):
+      for by_x, by_kernel in (lax, *others):
         found = np.sum(by_x * dx) + np.sum(by_kernel * dk)
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-6)
 
@@ -175,10 +179,11 @@ def test_second_derivatives_agree_in_float32():
   at = [random.standard_normal(shape).astype('f') for shape in [(2, 6, 7, 3), (3, 3, 3, 4)] * 2]
   gradients = _second_derivatives(*at)
   for padding in PADDINGS:
-    for lax, im2col in zip(*(gradients[padding, name] for name in IMPLEMENTATIONS)):
-      assert lax.dtype == im2col.dtype == jnp.float32
+    for lax, *others in zip(*(gradients[padding, name] for name in IMPLEMENTATIONS)):
       scale = np.abs(lax).max()
-      np.testing.assert_allclose(np.asarray(im2col) / scale, np.asarray(lax) / scale, atol=2e-6)
+      for other in others:
+        assert lax.dtype == other.dtype == jnp.float32
+        np.testing.assert_allclose(np.asarray(other) / scale, np.asarray(lax) / scale, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,29 @@ def test_the_backend_chooses(monkeypatch, backend, uses_lax):
   assert ('conv_general_dilated' in trace()) == uses_lax
   assert 'conv_general_dilated' in trace('lax')  # by name, wherever it is
   assert 'conv_general_dilated' not in trace('im2col')
+  assert 'winograd' in trace('winograd')
+
+
+@pytest.mark.parametrize(
+    ('image', 'kernel', 'dtype', 'expected'),
+    [
+        ((16, 16, 32), (3, 3, 32, 32), 'float32', 'winograd'),
+        ((16, 16, 32), (3, 3, 32, 32), 'bfloat16', 'im2col'),
+        ((16, 16, 32), (1, 1, 32, 32), 'float32', 'im2col'),
+        ((16, 16, 3), (3, 3, 3, 32), 'float32', 'im2col'),  # few channels
+        ((4, 4, 64), (3, 3, 64, 64), 'float32', 'im2col'),  # few pixels
+    ],
+)
+def test_the_choice_on_cpu(monkeypatch, image, kernel, dtype, expected):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
+  shapes = (jax.ShapeDtypeStruct((50, *image), dtype), jax.ShapeDtypeStruct(kernel, dtype))
+  assert convolution.default_implementation(*shapes) == expected
+
+
+def test_winograd_refuses_other_kernels():
+  with pytest.raises(ValueError) as info:
+    convolve(jnp.ones((1, 9, 9, 2)), jnp.ones((5, 3, 2, 3)), 'same', 'winograd')
+  assert str(info.value) == 'convolution: winograd takes 3x3 kernels, not 5x3'
 
 
 def test_an_unknown_padding_is_an_error_that_lists_the_paddings():
@@ -239,7 +267,8 @@ def test_an_unknown_padding_is_an_error_that_lists_the_paddings():
 def test_an_unknown_implementation_is_an_error_that_lists_them():
   with pytest.raises(ValueError) as info:
     convolve(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 3)), 'same', 'fft')
-  assert str(info.value) == "convolution: unknown implementation 'fft'; allowed: lax, im2col"
+  allowed = 'allowed: lax, im2col, winograd'
+  assert str(info.value) == f"convolution: unknown implementation 'fft'; {allowed}"
 
 
 @pytest.mark.parametrize(('height', 'width'), [(2, 5), (5, 2), (1, 1)])

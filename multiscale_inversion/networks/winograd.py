@@ -1,0 +1,217 @@
+"""Convolution by 3x3 filters with Winograd's minimal filtering, for CPUs.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308: F(2x2, 3x3).
+Tiles of 4x4 pixels and the filters are transformed, multiplied as 16 matrix products, and
+transformed back to 2x2 outputs: 2.25 times fewer multiplications than the definition, at the same
+order of rounding errors. The gradients are computed in the same way. Images are taken a few at a
+time, so that what is transformed stays in the cache; nothing of it is kept for the gradients.
+
+The two operations, correlation and the gradient of its filters, are JAX primitives: bilinear, and
+closed under differentiation, so that any derivative of any order, forward or backward, is made of
+the two again. (A `custom_vjp` would refuse forward mode, and JAX's own derivative of the loop over
+images would keep every transformed tile.)
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+from jax.interpreters import ad, batching, mlir
+
+Margins = tuple[tuple[int, int], tuple[int, int]]
+
+KERNEL_SIZE = (3, 3)
+
+# One-dimensional transforms of F(2, 3): of 4 pixels, of 3 weights, of 4 products to 2 outputs.
+_PIXELS = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+_WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_OUTPUTS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+_TILE = 4
+# Bytes of transformed pixels at a time: measured on a core with 1 MB of second-level cache, times
+# are flat from 3 to 9 MB and rise on both sides.
+_CHUNK_BYTES = 6e6
+
+
+def correlate(x: jax.Array, kernel: jax.Array, margins: Margins) -> jax.Array:
+  """Cross-correlates images with 3x3 filters, stride 1.
+
+  Args:
+    x: images, shape [N, H, W, C], float32 or float64.
+    kernel: filters, shape [3, 3, C, F], of the same type.
+    margins: numbers from 0 to 2, zeros put before and after the rows, and the columns.
+
+  Returns:
+    Shape [N, H', W', F].
+  """
+  return _correlate_p.bind(x, kernel, margins=margins)
+
+
+def _correlate(x, kernel, *, margins):
+  n, height, width = _output_shape(x, margins)
+  rows, columns = -(-height // 2), -(-width // 2)
+  weights = _transform_weights(kernel)
+  chunks = _in_chunks(_pad_to_tiles(x, margins, rows, columns), rows * columns)
+
+  def of_chunk(images):
+    products = [p @ w for p, w in zip(_transform_pixels(images), weights, strict=True)]
+    products = [product.reshape(-1, rows, columns, kernel.shape[-1]) for product in products]
+    by_row = [_apply(_OUTPUTS, products[column::_TILE]) for column in range(_TILE)]
+    outputs = [_apply(_OUTPUTS, parts) for parts in zip(*by_row, strict=True)]
+    outputs = jnp.stack([jnp.stack(row, 3) for row in outputs], 2)
+    return outputs.reshape(-1, 2 * rows, 2 * columns, kernel.shape[-1])
+
+  y = jax.lax.map(of_chunk, chunks)
+  return y.reshape(-1, *y.shape[2:])[:n, :height, :width]
+
+
+def _kernel_gradient(x, g, *, margins):
+  """Gradient of the filters: the sum over positions of pixels times the output's cotangent."""
+  n, height, width = g.shape[:3]
+  rows, columns = -(-height // 2), -(-width // 2)
+  shape = (x.shape[-1], g.shape[-1])
+  pixels = _in_chunks(_pad_to_tiles(x, margins, rows, columns), rows * columns)
+  g = jnp.pad(g, ((0, math.prod(pixels.shape[:2]) - n), *_up_to_even(height, width), (0, 0)))
+  g = g.reshape(*pixels.shape[:2], *g.shape[1:])
+
+  def add_chunk(sums, chunk):
+    images, cotangents = chunk
+    by_row = _apply(_OUTPUTS.T, [cotangents[:, 0::2], cotangents[:, 1::2]])
+    tiles = [
+        tile.reshape(-1, shape[1])
+        for row in by_row
+        for tile in _apply(_OUTPUTS.T, [row[:, :, 0::2], row[:, :, 1::2]])
+    ]
+    return [
+        total + p.T @ t
+        for total, p, t in zip(sums, _transform_pixels(images), tiles, strict=True)
+    ], None
+
+  zeros = [jnp.zeros(shape, x.dtype)] * _TILE**2
+  sums, _ = jax.lax.scan(add_chunk, zeros, (pixels, g))
+  sums = jnp.stack(sums).reshape(_TILE, _TILE, *shape)
+  transform = _WEIGHTS.astype(x.dtype)
+  return jnp.einsum('ai,bj,abcf->ijcf', transform, transform, sums)
+
+
+def _output_shape(x, margins) -> tuple[int, int, int]:
+  """N, H', W'."""
+  sizes = (size + sum(margin) - 2 for size, margin in zip(x.shape[1:3], margins, strict=True))
+  return (x.shape[0], *sizes)
+
+
+def _up_to_even(height, width) -> Margins:
+  return (0, height % 2), (0, width % 2)
+
+
+def _pad_to_tiles(x, margins, rows, columns):
+  """Adds the margins, and what the last row and column of tiles lack."""
+  padding = [
+      (before, 2 * tiles + 2 - size - before)
+      for (before, _), tiles, size in zip(margins, (rows, columns), x.shape[1:3], strict=True)
+  ]
+  return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+
+def _in_chunks(x, tiles_per_image):
+  """Splits the images into equal groups, [G, n, H, W, C], the last filled up with zeros."""
+  bytes_per_image = _TILE**2 * tiles_per_image * x.shape[-1] * x.dtype.itemsize
+  groups = -(-x.shape[0] // max(1, int(_CHUNK_BYTES / bytes_per_image)))
+  size = -(-x.shape[0] // groups)
+  groups = -(-x.shape[0] // size)
+  x = jnp.pad(x, ((0, groups * size - x.shape[0]), *[(0, 0)] * 3))
+  return x.reshape(groups, size, *x.shape[1:])
+
+
+def _transform_pixels(x) -> list[jax.Array]:
+  """The 16 transformed pixels of all 4x4 tiles, which overlap by 2; each [tiles, C]."""
+  rows, columns = x.shape[1] // 2 - 1, x.shape[2] // 2 - 1
+  by_row = _apply(_PIXELS, [x[:, i : i + 2 * rows - 1 : 2] for i in range(_TILE)])
+  return [
+      pixels.reshape(-1, x.shape[-1])
+      for row in by_row
+      for pixels in _apply(_PIXELS, [row[:, :, j : j + 2 * columns - 1 : 2] for j in range(_TILE)])
+  ]
+
+
+def _transform_weights(kernel) -> list[jax.Array]:
+  """The 16 transformed weights, each [C, F]."""
+  transform = _WEIGHTS.astype(kernel.dtype)
+  weights = jnp.einsum('ai,bj,ijcf->abcf', transform, transform, kernel)
+  return [weights[a, b] for a in range(_TILE) for b in range(_TILE)]
+
+
+def _apply(matrix: np.ndarray, parts: Sequence[jax.Array]) -> list[jax.Array]:
+  """Multiplies a vector of arrays by a matrix of the coefficients 0, 1 and -1."""
+  products = []
+  for row in matrix:
+    plus = [part for coefficient, part in zip(row, parts, strict=True) if coefficient == 1]
+    minus = [part for coefficient, part in zip(row, parts, strict=True) if coefficient == -1]
+    total = functools.reduce(jnp.add, plus) if plus else -minus.pop()
+    products.append(functools.reduce(jnp.subtract, minus, total))
+  return products
+
+
+# The primitives, and their derivatives.
+
+
+def _flipped(kernel):
+  """The filters of the transposed correlation."""
+  return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+def _transposed(margins: Margins) -> Margins:
+  return tuple((2 - before, 2 - after) for before, after in margins)
+
+
+def _image_gradient(g, kernel, margins):
+  return _correlate_p.bind(g, _flipped(kernel), margins=_transposed(margins))
+
+
+def _correlate_shape(x, kernel, *, margins):
+  return jax.core.ShapedArray((*_output_shape(x, margins), kernel.shape[-1]), x.dtype)
+
+
+def _kernel_gradient_shape(x, g, *, margins):
+  del margins
+  return jax.core.ShapedArray((*KERNEL_SIZE, x.shape[-1], g.shape[-1]), x.dtype)
+
+
+def _primitive(name, function, shape, transpose_first, transpose_second):
+  """Makes a bilinear primitive."""
+  primitive = jax.extend.core.Primitive(name)
+  primitive.def_impl(jax.jit(function, static_argnames=('margins',)))
+  primitive.def_abstract_eval(shape)
+  mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+  ad.defbilinear(primitive, transpose_first, transpose_second)
+
+  def batch(arguments, axes, *, margins):
+    # One after the other: each is a row of large products by itself.
+    size = next(a.shape[x] for a, x in zip(arguments, axes, strict=True) if x is not None)
+    moved = [
+        jnp.broadcast_to(a, (size, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
+        for a, axis in zip(arguments, axes, strict=True)
+    ]
+    return jax.lax.map(lambda both: primitive.bind(*both, margins=margins), tuple(moved)), 0
+
+  batching.primitive_batchers[primitive] = batch
+  return primitive
+
+
+_correlate_p = _primitive(
+    'winograd_correlate',
+    _correlate,
+    _correlate_shape,
+    lambda ct, x, kernel, *, margins: _image_gradient(ct, kernel, margins),
+    lambda ct, x, kernel, *, margins: _kernel_gradient_p.bind(x, ct, margins=margins),
+)
+_kernel_gradient_p = _primitive(
+    'winograd_kernel_gradient',
+    _kernel_gradient,
+    _kernel_gradient_shape,
+    lambda ct, x, g, *, margins: _image_gradient(g, ct, margins),
+    lambda ct, x, g, *, margins: _correlate_p.bind(x, ct, margins=margins),
+)
