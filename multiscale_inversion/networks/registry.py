@@ -3,11 +3,26 @@
 import inspect
 
 from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.networks.mlp import MLP
+from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
+from multiscale_inversion.networks.vit import VisionTransformer
 
-_NETWORKS: dict[str, type[LayeredNetwork]] = {'large_cnn': LargeCNN, 'resnet': ResNet}
+_NETWORKS: dict[str, type[LayeredNetwork]] = {
+    'large_cnn': LargeCNN,
+    'resnet': ResNet,
+    'mlp': MLP,
+    'cnn_1d': CNN1D,
+    'lstm': LSTM,
+    'gru': GRU,
+    'vit': VisionTransformer,
+}
+
+# What a network takes from where and how it is trained, beside its own options.
+_SURROUNDINGS = ('axis_name', 'dtype')
 
 
 def names() -> tuple[str, ...]:
@@ -34,16 +49,25 @@ def constructor(name: str) -> type[LayeredNetwork]:
 
 def option_names(name: str) -> tuple[str, ...]:
   """The options that the network called `name` takes beside the number of classes."""
-  taken = {'num_classes', 'parent', 'name'}
+  taken = {'num_classes', *_SURROUNDINGS, 'parent', 'name'}
   return tuple(p for p in inspect.signature(constructor(name)).parameters if p not in taken)
 
 
-def create(name: str, num_classes: int, **options) -> LayeredNetwork:
+def create(
+    name: str,
+    num_classes: int,
+    axis_name: str | None = None,
+    dtype: str | None = None,
+    **options,
+) -> LayeredNetwork:
   """Returns the network called `name`, a Flax module that returns every activation.
 
   Args:
     name: one of `names()`.
     num_classes: number of classes C, at least 2 (with one, entropy is always zero).
+    axis_name: mapped axis over whose devices a batch is spread, for networks that take statistics
+      over it; None for one device.
+    dtype: type of the activations between the input and the logits; the input's when None.
     **options: the module's attributes, one of `option_names(name)` each.
 
   Raises:
@@ -60,4 +84,9 @@ def create(name: str, num_classes: int, **options) -> LayeredNetwork:
       raise UserError(f'network.{option}: not an option of {name}; allowed: {", ".join(allowed)}')
   if num_classes < 2:
     raise UserError(f'network: num_classes is {num_classes}; allowed: at least 2')
+  parameters = inspect.signature(_NETWORKS[name]).parameters
+  if dtype is not None and 'dtype' not in parameters:
+    raise UserError(f'precision: {name} computes in its input\'s type only, not in {dtype}')
+  surroundings = {'axis_name': axis_name, 'dtype': dtype}
+  options |= {key: value for key, value in surroundings.items() if key in parameters}
   return _NETWORKS[name](num_classes=num_classes, **options)
