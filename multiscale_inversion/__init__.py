@@ -4,7 +4,18 @@ Balestriero, Glotin and Baraniuk, "Semi-Supervised Learning Enabled by Multiscal
 Network Inversion", arXiv:1802.10172.
 """
 
-from multiscale_inversion import data, evaluation, losses, metrics, networks, objectives, training
+from multiscale_inversion import (
+    data,
+    evaluation,
+    losses,
+    metrics,
+    networks,
+    objectives,
+    parallel,
+    precision,
+    training,
+)
+from multiscale_inversion.any_module import invert_module
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
 from multiscale_inversion.version import __version__
@@ -17,9 +28,12 @@ __all__ = [
     'evaluation',
     'hold_in_inverse',
     'invert',
+    'invert_module',
     'losses',
     'metrics',
     'networks',
     'objectives',
+    'parallel',
+    'precision',
     'training',
 ]

@@ -26,6 +26,9 @@ class Checkpoints:
   def save(self, step: int, training: Any, notes: dict[str, Any]) -> None:
     """Saves a checkpoint unless that step has one.
 
+    Arrays go through the host: a checkpoint knows no devices, and is restored on any number of
+    them. Where there are several processes, all call this, with equal values; process 0 writes.
+
     Args:
       step: number of steps done.
       training: a pytree of arrays.
@@ -34,7 +37,7 @@ class Checkpoints:
     if step in self._manager.all_steps():
       return
     items = ocp.args.Composite(
-        training=ocp.args.StandardSave(training), notes=ocp.args.JsonSave(notes)
+        training=ocp.args.StandardSave(jax.device_get(training)), notes=ocp.args.JsonSave(notes)
     )
     self._manager.save(step, args=items)
 
@@ -43,14 +46,13 @@ class Checkpoints:
 
     Args:
       step: one that has a checkpoint.
-      like: a pytree of arrays of the structure, shapes, types and places wanted.
+      like: a pytree of arrays of the structure, shapes and types wanted.
 
     Returns:
-      The pytree and the notes.
+      The pytree, of host arrays, and the notes.
     """
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     items = ocp.args.Composite(
-        training=ocp.args.StandardRestore(abstract), notes=ocp.args.JsonRestore()
+        training=ocp.args.StandardRestore(jax.device_get(like)), notes=ocp.args.JsonRestore()
     )
     restored = self._manager.restore(step, args=items)
     return restored.training, restored.notes

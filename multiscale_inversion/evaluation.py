@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion import losses, metrics
+from multiscale_inversion import losses, metrics, parallel, seeds
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.networks.layered import LayeredNetwork
 
@@ -39,15 +39,44 @@ def batch_up(images: np.ndarray, labels: np.ndarray, batch_size: int) -> TestDat
   return TestData(cut(images), cut(labels), cut(np.ones(len(images), np.float32)))
 
 
-def make_evaluation(network: LayeredNetwork) -> Callable[..., dict[str, metrics.Mean]]:
+def spread(test_data: TestData, devices: parallel.Devices) -> TestData:
+  """Deals a test set's batches out to several devices, filled up by batches that count nothing."""
+  if devices.axis_name is None:
+    return test_data
+
+  def deal(batches):
+    batches = np.asarray(batches)
+    missing = -len(batches) % devices.count
+    padding = np.zeros((missing, *batches.shape[1:]), batches.dtype)
+    return np.concatenate([batches, padding]).reshape(devices.count, -1, *batches.shape[1:])
+
+  return devices.scatter(jax.tree.map(deal, test_data))
+
+
+def make_evaluation(
+    network: LayeredNetwork,
+    devices: parallel.Devices | None = None,
+    matmul_precision: str = 'highest',
+    seeds_mode: str | None = None,
+) -> Callable[..., dict[str, metrics.Mean]]:
   """Returns the compiled `(variables, test_data) -> metrics` of the network in evaluation.
 
   The metrics are `error`, the share of images whose greatest logit is not their label's, and
   `cross_entropy` in nats: each over all images, every one counted once.
+
+  Args:
+    network: the network.
+    devices: one unless given. On several, variables and test data as `devices.replicate` and
+      `spread` give them; each device holds the metrics of the whole test set.
+    matmul_precision: see `Precision.matmul`.
+    seeds_mode: for the networks of several runs at once, one of `seeds.MODES`: variables and
+      metrics have a leading axis of seeds.
   """
+  devices = devices or parallel.devices(1)
 
   def evaluate_batch(variables, batch):
-    logits = network.apply(variables, normalize(batch.images))[-1]
+    with jax.default_matmul_precision(matmul_precision):
+      logits = network.apply(variables, normalize(batch.images))[-1]
     wrong = (jnp.argmax(logits, -1) != batch.labels).astype(jnp.float32)
     return {
         'error': metrics.masked_mean(wrong, batch.mask),
@@ -58,6 +87,8 @@ def make_evaluation(network: LayeredNetwork) -> Callable[..., dict[str, metrics.
 
   def evaluate(variables, test_data):
     measured = jax.lax.map(lambda batch: evaluate_batch(variables, batch), test_data)
-    return jax.tree.map(jnp.sum, measured)
+    return parallel.all_sum(jax.tree.map(jnp.sum, measured), devices.axis_name)
 
-  return jax.jit(evaluate)
+  if seeds_mode is not None:
+    evaluate = seeds.over_seeds(evaluate, (0, None), seeds_mode)
+  return devices.compile(evaluate)

@@ -53,9 +53,11 @@ def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
     r: its reconstruction r^(l), same shape.
 
   Returns:
-    Shape [N], from 0 up. Divide by `dimension(z)` for the renormalized form of Eq. 8.
+    Shape [N], from 0 up; float32 where z is less precise. Divide by `dimension(z)` for the
+    renormalized form of Eq. 8.
   """
   chex.assert_equal_shape([z, r])
+  z, r = (value.astype(jnp.promote_types(value.dtype, jnp.float32)) for value in (z, r))
   return jnp.sum(jnp.square(z - r), axis=tuple(range(1, z.ndim)))
 
 

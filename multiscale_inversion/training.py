@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from multiscale_inversion import metrics as metrics_lib
+from multiscale_inversion import parallel, seeds
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.sampler import Sampler
+from multiscale_inversion.data.streaming import RawBatch
 from multiscale_inversion.inversion import Inversion, invert
 from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
 from multiscale_inversion.objectives import Objective
@@ -137,11 +139,23 @@ class Trainer:
     network: the network.
     objective: what is minimized.
     optimizer: an optax transformation.
+    axis_name: mapped axis over whose devices a batch is spread, also the network's; None for one
+      device.
+    matmul_precision: of matrix products and convolutions, see `Precision.matmul`.
+    rematerialize: keep of each layer its input alone, and compute the rest again where derivatives
+      need it: less memory, more time.
   """
 
   network: LayeredNetwork
   objective: Objective
   optimizer: optax.GradientTransformation
+  axis_name: str | None = None
+  matmul_precision: str = 'highest'
+  rematerialize: bool = False
+
+  def dropout_key(self, run_key: jax.Array, step: jax.Array) -> jax.Array:
+    """The key of a step's dropout, from the run's; another one on each device."""
+    return parallel.fold_in_device(jax.random.fold_in(run_key, step), self.axis_name)
 
   def inversion(
       self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array
@@ -149,6 +163,8 @@ class Trainer:
     """The training pass of normalized images through the network and back."""
     variables = {'params': params, 'batch_stats': batch_stats}
     stages = self.network.stages(variables, train=True, rngs={'dropout': dropout_key})
+    if self.rematerialize:
+      stages = [jax.checkpoint(stage) for stage in stages]
     return invert(stages, images)
 
   def train_step(
@@ -157,8 +173,9 @@ class Trainer:
     """One step of the optimizer on the mean of the objective over a batch.
 
     Args:
-      state: before the step.
-      batch: the observations.
+      state: before the step, the same on all devices.
+      batch: the observations; on several devices, this one's equal share of them, with as many
+        labeled ones as on each other device.
       dropout_key: random key of the run's dropout; the step's own is folded from it.
 
     Returns:
@@ -167,16 +184,19 @@ class Trainer:
     """
 
     def loss_of(params):
-      key = jax.random.fold_in(dropout_key, state.step)
+      key = self.dropout_key(dropout_key, state.step)
       inversion = self.inversion(params, state.batch_stats, batch.images, key)
       loss = self.objective(inversion, batch.labels, batch.mask)
       measured = {'loss': metrics_lib.masked_mean(loss, jnp.ones_like(batch.mask))}
       measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
       if self.objective.inverts:
         measured |= metrics_lib.reconstruction_metrics(inversion)
-      return jnp.mean(loss), (measured, merge_updates(inversion.auxiliary))
+      share = jnp.mean(loss) / parallel.num_devices(self.axis_name)
+      return share, (measured, merge_updates(inversion.auxiliary))
 
-    gradients, (measured, updates) = jax.grad(loss_of, has_aux=True)(state.params)
+    with jax.default_matmul_precision(self.matmul_precision):
+      gradients, (measured, updates) = jax.grad(loss_of, has_aux=True)(state.params)
+    gradients, measured = parallel.all_sum((gradients, measured), self.axis_name)
     changes, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, changes)
     batch_stats = updates.get('batch_stats', state.batch_stats)
@@ -219,16 +239,35 @@ def zero_sums(trainer: Trainer, sampler: Sampler, state: TrainState, data: Train
 
   def measure(state, data):
     key = jax.random.key(0)
-    batch = gather_batch(data, *sampler.batch(key, state.step))
+    batch = _device_batch(trainer, data, *sampler.batch(key, state.step))
     return trainer.train_step(state, batch, key)[1]
 
+  if trainer.axis_name is not None:  # the axis must exist, whatever its size
+    measure = jax.vmap(measure, in_axes=None, axis_size=1, axis_name=trainer.axis_name)
   return jax.tree.map(
-      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measure, state, data)
+      lambda leaf: jnp.zeros((), leaf.dtype), jax.eval_shape(measure, state, data)
   )
 
 
+def prepare_batch(raw: RawBatch) -> Batch:
+  """Normalizes the images of a batch that was streamed from the host."""
+  return Batch(normalize(raw.images), raw.labels, raw.mask)
+
+
+def _device_batch(trainer, data, labeled, unlabeled) -> Batch:
+  """The share of the batch at these positions that this device trains on."""
+  axis = trainer.axis_name
+  return gather_batch(data, parallel.share(labeled, axis), parallel.share(unlabeled, axis))
+
+
+_OWN_DATA = TrainData(None, None, 0, 0)  # the seeds share the images, not the choice of labels
+
+
 def make_loop(
-    trainer: Trainer, sampler: Sampler
+    trainer: Trainer,
+    sampler: Sampler,
+    devices: parallel.Devices | None = None,
+    seeds_mode: str | None = None,
 ) -> Callable[[Progress, TrainData, Keys, jax.Array], Progress]:
   """Returns the compiled loop `(progress, data, keys, num_steps) -> progress`.
 
@@ -237,6 +276,14 @@ def make_loop(
   is one compiled program, and the result is the same bit for bit. (`lax.scan`, whose length is
   part of the program, would compile anew for the last group of an epoch.) The steps must belong to
   one epoch, whose order is drawn once; the buffers of `progress` are donated.
+
+  Args:
+    trainer: its `axis_name` is the devices'.
+    sampler: which images a step takes; its shares of a batch divide by the number of devices.
+    devices: one unless given. On several, the arguments are those of one, each as
+      `devices.replicate` gives it.
+    seeds_mode: for several runs at once, one of `seeds.MODES`: then `progress`, `keys` and the
+      positions in `data` have a leading axis of seeds.
   """
 
   def run(progress, data, keys, num_steps):
@@ -245,27 +292,67 @@ def make_loop(
 
     def body(_, progress):
       index = progress.state.step % sampler.steps_per_epoch
-      batch = gather_batch(data, labeled[index], unlabeled[index])
+      batch = _device_batch(trainer, data, labeled[index], unlabeled[index])
       state, measured = trainer.train_step(progress.state, batch, keys.dropout)
       return Progress(state, metrics_lib.add(progress.sums, measured))
 
     return jax.lax.fori_loop(0, num_steps, body, progress)
 
-  return jax.jit(run, donate_argnums=0)
+  if seeds_mode is not None:
+    run = seeds.over_seeds(run, (0, _OWN_DATA, 0, None), seeds_mode)
+  return (devices or parallel.devices(1)).compile(run, donate=0)
+
+
+def make_streamed_step(
+    trainer: Trainer, devices: parallel.Devices | None = None
+) -> Callable[[Progress, RawBatch, Keys], Progress]:
+  """Returns the compiled step `(progress, raw batch, keys) -> progress`, of a streamed batch.
+
+  As a step of `make_loop`'s, for data that stay on the host.
+  """
+
+  def run(progress, raw, keys):
+    state, measured = trainer.train_step(progress.state, prepare_batch(raw), keys.dropout)
+    return Progress(state, metrics_lib.add(progress.sums, measured))
+
+  return (devices or parallel.devices(1)).compile(run, donate=0)
+
+
+def make_streamed_diagnosis(
+    trainer: Trainer, devices: parallel.Devices | None = None
+) -> Callable[[TrainState, RawBatch, Keys], Metrics]:
+  """Returns the compiled `(state, raw batch, keys) -> reconstruction metrics`."""
+
+  def diagnose(state, raw, keys):
+    return _reconstruction_metrics(trainer, state, prepare_batch(raw), keys)
+
+  return (devices or parallel.devices(1)).compile(diagnose)
+
+
+def _reconstruction_metrics(trainer, state, batch, keys) -> Metrics:
+  key = trainer.dropout_key(keys.dropout, state.step)
+  with jax.default_matmul_precision(trainer.matmul_precision):
+    inversion = trainer.inversion(state.params, state.batch_stats, batch.images, key)
+  return parallel.all_sum(metrics_lib.reconstruction_metrics(inversion), trainer.axis_name)
 
 
 def make_diagnosis(
-    trainer: Trainer, sampler: Sampler
+    trainer: Trainer,
+    sampler: Sampler,
+    devices: parallel.Devices | None = None,
+    seeds_mode: str | None = None,
 ) -> Callable[[TrainState, TrainData, Keys], Metrics]:
   """Returns the compiled `(state, data, keys) -> reconstruction metrics`, of the last step's batch.
 
-  For objectives that do not invert, whose steps leave the reconstructions uncomputed.
+  For objectives that do not invert, whose steps leave the reconstructions uncomputed. The arguments
+  are those of `make_loop`.
   """
 
   def diagnose(state, data, keys):
-    batch = gather_batch(data, *sampler.batch(keys.sampling, jnp.maximum(state.step - 1, 0)))
-    key = jax.random.fold_in(keys.dropout, state.step)
-    inversion = trainer.inversion(state.params, state.batch_stats, batch.images, key)
-    return metrics_lib.reconstruction_metrics(inversion)
+    step = jnp.maximum(state.step - 1, 0)
+    batch = _device_batch(trainer, data, *sampler.batch(keys.sampling, step))
+    return _reconstruction_metrics(trainer, state, batch, keys)
 
-  return jax.jit(diagnose)
+  if seeds_mode is not None:
+    diagnose = seeds.over_seeds(diagnose, (0, _OWN_DATA, 0), seeds_mode)
+  return (devices or parallel.devices(1)).compile(diagnose)

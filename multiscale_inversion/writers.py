@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import statistics
+from collections.abc import Sequence
 
 import tensorboardX
 
@@ -35,6 +37,52 @@ class MetricWriter:
     """Flushes and closes the files."""
     self._file.close()
     self._events.close()
+
+
+class SeedWriters:
+  """Writes the records of runs that differ in their seed.
+
+  A single run's into its folder; of several, the means over the seeds there, and each seed's own
+  into a folder `seed_N` inside.
+
+  Args:
+    workdir: the folder, which exists.
+    step: see `MetricWriter`.
+    seeds: the runs'.
+  """
+
+  def __init__(self, workdir: str, step: int, seeds: Sequence[int]):
+    self._means = MetricWriter(workdir, step)
+    folders = [os.path.join(workdir, f'seed_{seed}') for seed in seeds if len(seeds) > 1]
+    for folder in folders:
+      os.makedirs(folder, exist_ok=True)
+    self._own = [MetricWriter(folder, step) for folder in folders]
+
+  def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
+    """Appends a record of each seed, as `MetricWriter.write` does."""
+    self._means.write(step, epoch, mean_scalars(scalars))
+    for writer, own in zip(self._own, scalars if self._own else (), strict=True):
+      writer.write(step, epoch, own)
+
+  def close(self) -> None:
+    """Flushes and closes the files."""
+    for writer in (self._means, *self._own):
+      writer.close()
+
+
+def mean_scalars(scalars: Sequence[dict[str, float]]) -> dict[str, float]:
+  """The means over the seeds of scalars by name."""
+  return {name: statistics.fmean(own[name] for own in scalars) for name in scalars[0]}
+
+
+class NoWriter:
+  """A `SeedWriters` for processes that leave writing to another."""
+
+  def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
+    """Writes nothing."""
+
+  def close(self) -> None:
+    """Nothing to close."""
 
 
 def read(workdir: str) -> list[dict]:

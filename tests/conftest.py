@@ -8,6 +8,15 @@ import jax
 import pytest
 
 
+@pytest.fixture(scope='module')
+def little_optimization():
+  """Compiles quickly, with little optimization."""
+  before = jax.config.values['jax_disable_most_optimizations']
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', before)
+
+
 @pytest.fixture
 def float64():
   """Double precision for one test: oracles are compared to ten digits, not to three."""

@@ -21,13 +21,7 @@ MASK = (LABELS >= 0).astype(np.float32)
 LEARNING_RATE = 0.05
 
 
-@pytest.fixture(scope='module', autouse=True)
-def quick_compilation():
-  """Compiles with little optimization."""
-  before = jax.config.values['jax_disable_most_optimizations']
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', before)
+pytestmark = pytest.mark.usefixtures('little_optimization')
 
 
 # The learning rate.

@@ -1,0 +1,222 @@
+"""Data parallelism over the devices of one or many processes: `jax.pmap` over the axis `batch`.
+
+The one file that knows about devices. What is mapped is written against a named axis: each device
+takes its share of a batch (`share`), batch norm takes its statistics over the axis, gradients and
+metrics are summed over it (`all_sum`). On a single device there is no axis, and functions are
+compiled with `jax.jit`.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.flatten_util import ravel_pytree
+
+from multiscale_inversion.errors import UserError
+
+AXIS = 'batch'
+# How long a process that has died stays unnoticed at most.
+_HEARTBEAT_SECONDS = 30
+
+
+def num_devices(axis_name: str | None) -> int:
+  """The number of devices of a mapped axis; 1 without one."""
+  return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def share(values: jax.Array, axis_name: str | None) -> jax.Array:
+  """Returns this device's rows of `values`, whose first axis divides by the number of devices."""
+  if axis_name is None:
+    return values
+  rows = values.reshape(num_devices(axis_name), -1, *values.shape[1:])
+  return rows[jax.lax.axis_index(axis_name)]
+
+
+def all_sum(tree: Any, axis_name: str | None) -> Any:
+  """Sums a tree of float32 arrays over the devices, leaf by leaf, in a single all-reduce.
+
+  The leaves travel as one vector: how many messages there are does not depend on the number of
+  leaves, nor on what a backend's compiler combines.
+  """
+  if axis_name is None:
+    return tree
+  vector, unravel = ravel_pytree(tree)
+  return unravel(jax.lax.psum(vector, axis_name))
+
+
+def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
+  """A random key for each device; the key itself where there is one device."""
+  if axis_name is None:
+    return key
+  return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def check_batch(labeled: int, unlabeled: int, num_devices: int) -> None:
+  """Raises a `UserError` unless both shares of a batch divide by the number of devices."""
+  if labeled % num_devices == 0 and unlabeled % num_devices == 0:
+    return
+  total = labeled + unlabeled
+  # The smallest change of size that keeps the shares' proportion, in whole images on each device.
+  unit = num_devices * total // np.gcd(labeled, unlabeled)
+  below = total // unit * unit
+  sizes = [size for size in (below, below + unit) if size]
+  fitting = [n for n in range(num_devices - 1, 0, -1) if labeled % n == 0 and unlabeled % n == 0]
+  raise UserError(
+      f'batch_size: {labeled} labeled and {unlabeled} unlabeled images do not divide by '
+      f'{num_devices} devices; allowed: a batch_size of {" or ".join(map(str, sizes))} (or another '
+      f'multiple of {unit}), or num_devices={fitting[0]}'
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+  """The devices of a training.
+
+  Attributes:
+    local: this process's.
+    count: of all processes together.
+  """
+
+  local: tuple[jax.Device, ...]
+  count: int
+
+  @property
+  def axis_name(self) -> str | None:
+    """The mapped axis; None for a single device."""
+    return AXIS if self.count > 1 else None
+
+  def compile(self, function: Callable[..., Any], donate: int | None = None) -> Callable[..., Any]:
+    """Compiles a function for all devices.
+
+    Args:
+      function: on one device: jitted as it is. On several: mapped, every argument and every
+        result with a leading axis of this process's devices, as `replicate` makes it.
+      donate: the argument whose buffers the results may take.
+    """
+    donated = () if donate is None else (donate,)
+    if self.axis_name is None:
+      return jax.jit(function, donate_argnums=donated)
+    return jax.pmap(
+        function, self.axis_name, donate_argnums=donated, devices=self._given_devices()
+    )
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts a tree of arrays on each device: a leading axis of this process's devices."""
+    if self.axis_name is None:
+      return jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(_replication(self), tree)
+
+  def scatter(self, tree: Any) -> Any:
+    """Puts on each device its part of a tree of host arrays.
+
+    Args:
+      tree: arrays with a leading axis of all devices, the same in all processes.
+
+    Returns:
+      Arrays with a leading axis of this process's devices; without, on a single device.
+    """
+    if self.axis_name is None:
+      return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tree)
+    start = jax.process_index() * len(self.local)
+    mine = slice(start, start + len(self.local))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf[mine], self._sharding()), tree)
+
+  def first(self, tree: Any) -> Any:
+    """What the first device holds of a replicated tree."""
+    if self.axis_name is None:
+      return tree
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], tree)
+
+  def _sharding(self) -> jax.sharding.Sharding:
+    mesh = jax.sharding.Mesh(np.array(self.local), (AXIS,))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+
+  def _given_devices(self) -> list[jax.Device] | None:
+    """None for all there are, which is what multi-process mapping wants."""
+    return None if self.count == jax.device_count() else list(self.local)
+
+
+@functools.cache
+def _replication(devices: Devices) -> Callable[[jax.Array], jax.Array]:
+  """Returns the compiled function that puts an array on each device: one for all calls."""
+  return jax.jit(
+      lambda leaf: jnp.broadcast_to(leaf, (len(devices.local), *leaf.shape)),
+      out_shardings=devices._sharding(),
+  )
+
+
+def devices(count: int | None = None) -> Devices:
+  """The devices to train on.
+
+  Args:
+    count: how many; all of all processes unless given.
+
+  Raises:
+    UserError: if there are fewer, or several processes are not to use all of theirs.
+  """
+  available = jax.device_count()
+  count = available if count is None else count
+  several = jax.process_count() > 1
+  if not 1 <= count <= available or (several and count != available):
+    allowed = str(available) if several else f'1 to {available}'
+    raise UserError(f'num_devices: {count}; allowed: {allowed} ({jax.devices()[0].device_kind})')
+  return Devices(tuple(jax.local_devices()[: count // jax.process_count()]), count)
+
+
+def is_main_process() -> bool:
+  """Whether this is process 0, the one that writes."""
+  return jax.process_index() == 0
+
+
+def start_processes(distributed: str) -> None:
+  """Joins this process to the others of its job, before JAX is used for anything else.
+
+  Args:
+    distributed: `auto` where the surroundings say who is who (Cloud TPU, SLURM, Open MPI), else
+      `HOST:PORT,NUMBER,INDEX`: process 0's address, the number of processes, this one's index.
+
+  Raises:
+    UserError: if it is neither, or the processes do not come together.
+  """
+  options = {'heartbeat_timeout_seconds': _HEARTBEAT_SECONDS}
+  if distributed != 'auto':
+    options |= _explicit(distributed)
+  try:
+    jax.distributed.initialize(**options)
+  except (RuntimeError, ValueError) as error:
+    reason = ' '.join(str(error).split())
+    raise UserError(f'--distributed={distributed}: {reason}') from error
+
+
+def _explicit(distributed: str) -> dict[str, Any]:
+  match = re.fullmatch(r'([^,\s]+:\d+),(\d+),(\d+)', distributed)
+  if not match or int(match[3]) >= int(match[2]):
+    raise UserError(
+        f'--distributed={distributed}: allowed: auto, or HOST:PORT,NUMBER,INDEX with INDEX below '
+        'NUMBER, as localhost:1234,2,0'
+    )
+  return {
+      'coordinator_address': match[1],
+      'num_processes': int(match[2]),
+      'process_id': int(match[3]),
+  }
+
+
+def from_main_process(values: Sequence[int]) -> list[int]:
+  """Process 0's values, in all processes: they must take the same decisions."""
+  if jax.process_count() == 1:
+    return list(values)
+  return [int(value) for value in multihost_utils.broadcast_one_to_all(np.array(values))]
+
+
+def any_process(flag: bool) -> bool:
+  """Whether the flag is set in any process."""
+  if jax.process_count() == 1:
+    return flag
+  return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

@@ -1,0 +1,101 @@
+"""Eight devices against one, in a process of its own, as their number is fixed when JAX starts."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from multiscale_inversion import networks, objectives, parallel, training
+from multiscale_inversion.data import Sampler
+
+DEVICES = 8
+STEPS = 3  # of 4 an epoch
+CASES = {
+  'multiscale, frozen': ('multiscale', {}, {'batch_norm_inverse': 'frozen'}),
+  'multiscale, batch': ('multiscale', {}, {'batch_norm_inverse': 'batch'}),
+  'global, running': ('global', {}, {'batch_norm_inverse': 'running'}),
+  'group, max pooling': ('multiscale', {'reduction': 'group'}, {'pooling': 'max'}),
+  'supervised': ('supervised', {}, {}),
+}
+
+
+def train(case, num_devices):
+  """Trains some steps; returns the progress on the host, and the compiled program's text."""
+  objective, objective_options, network_options = CASES[case]
+  devices = parallel.devices(num_devices)
+  network = networks.create(
+    'resnet', 5, axis_name=devices.axis_name, blocks_per_group=1, width=4, dropout_rate=0.0,
+    **network_options,
+  )
+  trainer = training.Trainer(
+    network, objectives.create(objective, **objective_options), optax.sgd(0.1), devices.axis_name
+  )
+  sampler = Sampler(20, 64, 8, 16)
+  random = np.random.RandomState(0)
+  data = training.TrainData(
+    random.randint(256, size=(84, 8, 8, 1)).astype(np.uint8),
+    random.randint(5, size=84).astype(np.int32),
+    np.arange(20, dtype=np.int32), np.arange(20, 84, dtype=np.int32),
+  )
+  keys = training.keys_from_seed(0)
+  state = training.create_state(network, trainer.optimizer, keys.init, (8, 8, 1))
+  to_double = lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf
+  state = jax.tree.map(to_double, state)
+  progress = training.start(trainer, sampler, state, data)
+  arguments = [devices.replicate(x) for x in (progress, data, keys, np.int32(STEPS))]
+  loop = training.make_loop(trainer, sampler, devices)
+  text = loop.lower(*arguments).compile().as_text()
+  return jax.device_get(devices.first(loop(*arguments))), text
+
+
+def worker():
+  """Compares the two; prints what the tests check."""
+  jax.config.update('jax_enable_x64', True)
+  jax.config.update('jax_disable_most_optimizations', True)
+  found = {}
+  for case in CASES:
+    one, _ = train(case, 1)
+    many, text = train(case, DEVICES)
+    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
+    found[case] = {
+      'differences': [float(np.max(np.abs(a - b) / (1e-3 + np.abs(a)))) for a, b in leaves],
+      'steps': int(many.state.step),
+      'all_reduces': len(re.findall(r'= \S+ all-reduce(?:-start)?\(', text)),
+      'all_gathers': len(re.findall(r'= \S+ all-gather(?:-start)?\(', text)),
+    }
+  print(json.dumps(found))
+
+
+@pytest.fixture(scope='module')
+def compared():
+  flags = os.environ.get('XLA_FLAGS', '') + f' --xla_force_host_platform_device_count={DEVICES}'
+  finished = subprocess.run(
+    [sys.executable, '-m', 'tests.test_parallel'], env={**os.environ, 'XLA_FLAGS': flags},
+    check=True, stdout=subprocess.PIPE, text=True,
+    cwd=os.path.dirname(os.path.dirname(__file__)),
+  )
+  return json.loads(finished.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_devices_equal_one(compared, case):
+  assert compared[case]['steps'] == STEPS
+  assert len(compared[case]['differences']) > 20
+  # Parameters and statistics are doubles, metrics single.
+  assert max(compared[case]['differences']) < 1e-6
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_gradients_and_metrics_travel_in_one_message(compared, case):
+  assert compared[case]['all_reduces'] == 1
+
+
+if __name__ == '__main__':
+  worker()
