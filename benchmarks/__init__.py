@@ -1,0 +1,1 @@
+"""Runnable comparisons; each prints its result as JSON."""

@@ -1,0 +1,187 @@
+"""Turns benchmarks' results into tables: `python -m benchmarks.tables README.md ...`.
+
+Renews in Markdown files what stands between
+
+    <!-- benchmark: results/benchmark_NAME.json -->  and  <!-- end of benchmark -->
+
+from the result file named there.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import records, report
+from experiments.markdown import table
+from multiscale_inversion.errors import UserError
+
+_NAMES = {
+    'large_cnn': 'Large CNN',
+    'resnet3_64': 'Resnet3-64',
+    'default': 'ours',
+    'torch': 'PyTorch',
+    'lax': "XLA's (`flax.linen.Conv`)",
+}
+
+
+def _name(key: str) -> str:
+  return _NAMES.get(key, key)
+
+
+def _milliseconds(times: Mapping[str, Any], key: str) -> str:
+  return f'{1e3 * times[key]["median_s"]:.4g}'
+
+
+def _convolutions(measured):
+  (names,) = {tuple(network['times']) for network in measured.values()}
+  others = [name for name in names if name != 'default']
+  head = ['network', *(f'{_name(n)}, ms' for n in names), *(f'ours / {_name(n)}' for n in others)]
+  rows = [
+      [
+          _name(key),
+          *(_milliseconds(network['times'], n) for n in names),
+          *(f'{network["default_over"][n]:.2f}' for n in others),
+      ]
+      for key, network in measured.items()
+  ]
+  return table(head, rows)
+
+
+def _step(measured):
+  head = [
+      'network',
+      'supervised, ms',
+      'multiscale, ms',
+      'time',
+      'arithmetic',
+      'memory',
+      'rematerialized: time',
+      'memory',
+  ]
+  rows, depth = [], []
+  for key, network in measured.items():
+    if key == 'by_depth':
+      continue
+    times, memory, over = (
+        network[k] for k in ('times', 'temporary_bytes', 'multiscale_over_supervised')
+    )
+    again = 'multiscale_rematerialized'
+    rows.append([
+        _name(key),
+        _milliseconds(times, 'supervised'),
+        _milliseconds(times, 'multiscale'),
+        f'{over["time"]:.2f}',
+        f'{over["flops"]:.3f}',
+        f'{over["temporary_bytes"]:.2f}',
+        f'{times[again]["median_s"] / times["supervised"]["median_s"]:.2f}',
+        f'{memory[again] / memory["supervised"]:.2f}',
+    ])
+  for key, network in measured['by_depth'].items():
+    depth.append([
+        key.replace('resnet', 'Resnet').replace('_', '-'),
+        f'{network["flops"]["multiscale"] / 1e9:.2f}',
+        _milliseconds(network['times'], 'supervised'),
+        _milliseconds(network['times'], 'multiscale'),
+        f'{network["multiscale_over_supervised"]["time"]:.2f}',
+    ])
+  head_of_depth = ['network', 'multiscale, GFLOP', 'supervised, ms', 'multiscale, ms', 'time']
+  return table(head, rows) + '\n' + table(head_of_depth, depth)
+
+
+def _loop(measured):
+  head = ['run', 'steps/s', 'bare step, steps/s', 'ratio']
+  rows = [
+      [
+          name.replace('_', ' '),
+          f'{measured[name]["loop_steps_per_s"]:.1f}',
+          f'{measured[name]["bare_steps_per_s"]:.1f}',
+          f'{measured[name]["loop_over_bare"]:.3f}',
+      ]
+      for name in ('without_evaluation', 'with_evaluation')
+  ]
+  return table(head, rows)
+
+
+def _seeds(measured):
+  head = ['setting', 'program', 'ms a step and seed', "beside a single run's"]
+  rows = [
+      [
+          setting,
+          name.replace('_', ', seeds: '),
+          f'{1e3 * result["seconds_per_step_and_seed"][name]:.4g}',
+          f'{result["over_single"][name]:.2f}',
+      ]
+      for setting, result in measured.items()
+      for name in result['times']
+  ]
+  return table(head, rows)
+
+
+def _placement(measured):
+  rows = [[name, f'{speed:.1f}'] for name, speed in measured['steps_per_s'].items()]
+  return table(['placement', 'steps/s'], rows)
+
+
+def _winograd(measured):
+  ways = next(iter(measured.values()))['gflop_per_s']
+  rows = [
+      [way, *(f'{shape["gflop_per_s"][way]:.0f}' for shape in measured.values())]
+      for way in sorted(ways)
+  ]
+  return table(['GFLOP/s', *measured], rows)
+
+
+def _accelerator(measured):
+  head = ['setting', 'multiscale, ms', '/ supervised', 'PyTorch / ours', 'of the peak']
+  rows = [
+      [
+          key,
+          f'{result["ms_per_step"]["multiscale"]:.4g}',
+          f'{result["multiscale_over_supervised"]:.2f}',
+          f'{result["torch_over_jax"]["multiscale"]:.2f}' if 'torch_over_jax' in result else '-',
+          f'{100 * result["of_peak"]["multiscale"]:.0f} %',
+      ]
+      for key, result in measured.items()
+      if key != 'loop'
+  ]
+  return table(head, rows)
+
+
+_TABLES = {
+    'accelerator': _accelerator,
+    'convolutions': _convolutions,
+    'loop': _loop,
+    'placement': _placement,
+    'seeds': _seeds,
+    'step': _step,
+    'winograd': _winograd,
+}
+
+
+def render(path: str) -> str:
+  """The tables of a result file, and on which machine it was measured."""
+  result = records.read_json(path)
+  if result is None:
+    raise UserError(f'{path}: no such file')
+  hardware, versions = result['hardware'], result['versions']
+  device = hardware['processor'] if hardware['platform'] == 'cpu' else hardware['device']
+  torch = f', PyTorch {versions["torch"]}' if 'torch' in versions else ''
+  where = f'{device}, {hardware["num_cores"]} cores, JAX {versions["jax"]}{torch}'
+  command = f'`{result["command"]}`'
+  return f'{_TABLES[result["benchmark"]](result["measured"])}\n{where}; {command}\n'
+
+
+def main() -> int:
+  """Runs the program; returns its exit status."""
+  try:
+    for path in sys.argv[1:]:
+      if not report.renew(path, 'benchmark', render):
+        raise UserError(f'{path}: no table between <!-- benchmark: FILE --> and its end')
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
