@@ -18,22 +18,14 @@ def get_config() -> ConfigDict:
   config.data.name = 'svhn_cropped'
   # Folder of prepared TFDS sets; the environment's TFDS_DATA_DIR or ~/tensorflow_datasets if None.
   config.data.data_dir = placeholder(str)
+  config.data.note = ''  # what sets this copy of the data apart, as 'JPEG copy': results show it
   config.data.num_labeled = 1000
   # D_u: 'rest', the training set less the labeled images, or 'all' of it.
   config.data.unlabeled = 'rest'
+  # Where the training set stays: on every 'device', or on the 'host', from which batches stream.
+  config.data.placement = 'device'
 
-  config.network = ConfigDict()
-  config.network.name = 'large_cnn'  # or 'resnet'
-  config.network.blocks_per_group = placeholder(int)  # resnet: 3
-  config.network.width = placeholder(int)  # resnet: 64
-  config.network.activation = placeholder(str)  # 'leaky_relu', 'sigmoid', 'relu', ...
-  config.network.negative_slope = placeholder(float)  # of leaky_relu: 0.01
-  config.network.pooling = placeholder(str)  # 'mean' or 'max'
-  config.network.dropout_rate = placeholder(float)  # 0.2
-  config.network.batch_norm_inverse = placeholder(str)  # 'frozen', 'batch' or 'running'
-  config.network.batch_norm_momentum = placeholder(float)  # 0.9
-  config.network.batch_norm_epsilon = placeholder(float)  # 1e-5
-  config.network.initializer = placeholder(str)  # 'glorot_uniform', 'lecun_normal', ...
+  config.network = _network()
 
   config.objective = ConfigDict()
   config.objective.name = 'multiscale'  # 'supervised', 'entropy', 'global' or 'convex'
@@ -45,6 +37,8 @@ def get_config() -> ConfigDict:
   config.objective.stop_target = placeholder(bool)  # multiscale: activations as constant targets
 
   config.seed = 0  # of labels, initialization, order and dropout
+  config.num_seeds = 1  # train with seeds seed, seed + 1, ... in one program
+  config.seeds_mode = placeholder(str)  # 'vectorized' or 'sequential'; the backend's faster if None
   config.batch_size = 50
   config.labeled_fraction = 0.5  # of a batch
   config.num_epochs = 400
@@ -54,8 +48,33 @@ def get_config() -> ConfigDict:
   config.decay_reference_epochs = 400
   config.decay_factor = 0.5
 
+  config.precision = 'float32'  # or 'tf32' or 'bfloat16'
+  config.rematerialize = False  # less memory, more time
+  config.num_devices = placeholder(int)  # over which a batch is spread; all there are if None
+
   config.eval_every_epochs = 1
   config.eval_batch_size = 200
   config.log_every_steps = 100  # and at the end of each epoch
   config.checkpoint_every_seconds = 60.0
   return config
+
+
+def _network() -> ConfigDict:
+  network = ConfigDict()
+  # 'large_cnn', 'resnet', 'mlp', 'cnn_1d', 'lstm', 'gru' or 'vit'; each takes some of the options.
+  network.name = 'large_cnn'
+  network.blocks_per_group = placeholder(int)  # resnet: 3
+  network.depth = placeholder(int)  # of the last five
+  network.width = placeholder(int)  # resnet: 64
+  network.kernel_size = placeholder(int)  # cnn_1d: 5
+  network.num_heads = placeholder(int)  # vit: 4
+  network.patch_size = placeholder(int)  # vit: 2
+  network.activation = placeholder(str)  # 'leaky_relu', 'sigmoid', 'relu', ...
+  network.negative_slope = placeholder(float)  # of leaky_relu: 0.01
+  network.pooling = placeholder(str)  # 'mean' or 'max'
+  network.dropout_rate = placeholder(float)  # 0.2
+  network.batch_norm_inverse = placeholder(str)  # 'frozen', 'batch' or 'running'
+  network.batch_norm_momentum = placeholder(float)  # 0.9
+  network.batch_norm_epsilon = placeholder(float)  # 1e-5
+  network.initializer = placeholder(str)  # 'glorot_uniform', 'lecun_normal', ...
+  return network

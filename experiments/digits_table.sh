@@ -5,13 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 runs=${RUNS:-runs/digits_table}
+seeds=${SEEDS:-0 1 2}
+"$python" -m experiments.sweep --settings='digits_50/*' --seeds="${seeds// /,}" --workdir="$runs"
 folders=()
 for objective in supervised entropy global multiscale; do
-  for seed in ${SEEDS:-0 1 2}; do
-    folder="$runs/${objective}_$seed"
-    "$python" -m experiments.main --config=experiments/digits_50.py --workdir="$folder" \
-      --config.objective.name="$objective" --config.seed="$seed"
-    folders+=("$folder")
+  for seed in $seeds; do
+    folders+=("$runs/digits_50/$objective/seed_$seed")
   done
 done
 "$python" -m experiments.report "${folders[@]}" --out="$runs"

@@ -106,6 +106,16 @@ class Plain:
     """Nothing to leave behind."""
 
 
+class Nothing:
+  """For processes that leave showing to another."""
+
+  def show(self, status: Status, final: bool = False) -> None:
+    """Shows nothing."""
+
+  def close(self) -> None:
+    """Nothing to leave behind."""
+
+
 def create() -> Terminal | Plain:
   """The display that suits standard error."""
   return Terminal() if sys.stderr.isatty() else Plain()

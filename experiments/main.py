@@ -2,7 +2,9 @@
 
 With `--workdir=DIR` in a folder of its own choice (else `runs/` and the configuration's name), and
 with any key of the configuration overridden: `--config.seed=1 --config.objective.name=global`.
-The same command again resumes. Exit status: 0 done, 1 diverged, 2 wrong input, 130 interrupted.
+The same command again resumes. With `--distributed=auto` (Cloud TPU, SLURM) or
+`--distributed=HOST:PORT,NUMBER,INDEX` several processes, each started so, train together.
+Exit status: 0 done, 1 diverged, 2 wrong input, 130 interrupted.
 """
 
 import shlex
@@ -13,13 +15,19 @@ from absl import flags
 
 from experiments import cli
 from experiments.run import Diverged, Interrupted, train_and_evaluate
+from multiscale_inversion import parallel
 
 _WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
+_DISTRIBUTED = flags.DEFINE_string(
+    'distributed', None, 'auto, or HOST:PORT,NUMBER,INDEX: train with other processes.'
+)
 
 
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
+  if _DISTRIBUTED.value is not None:
+    parallel.start_processes(_DISTRIBUTED.value)
   workdir = _WORKDIR.value or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:
@@ -30,6 +38,8 @@ def main(argv: list[str]) -> int:
   except Diverged as divergence:
     print(f'error: {divergence}', file=sys.stderr)
     return 1
+  if not parallel.is_main_process():
+    return 0
   print(
       f'finished: {summary["dataset"]}, {summary["num_labeled"]} labels, {summary["objective"]}, '
       f'seed {summary["seed"]}: test error {summary["test_error"]:.2f} % after '

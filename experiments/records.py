@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,13 @@ from experiments.validation import flatten
 from multiscale_inversion.errors import UserError
 
 # What may differ when a run is resumed: where things are, and how often one looks.
-_FREE_KEYS = ('data.data_dir', 'checkpoint_every_seconds')
+FREE_KEYS = (
+    'data.data_dir',
+    'data.note',
+    'data.placement',
+    'num_devices',
+    'checkpoint_every_seconds',
+)
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'tensorflow-datasets')
 
 
@@ -24,6 +31,11 @@ def write_json(path: str, content: Any) -> None:
     json.dump(content, file, indent=2)
     file.write('\n')
   os.replace(temporary, path)
+
+
+def as_json(content: Any) -> Any:
+  """The content as it would be read back from a file: tuples as lists, say."""
+  return json.loads(json.dumps(content))
 
 
 def read_json(path: str) -> Any:
@@ -65,12 +77,11 @@ def check(workdir: str, config: ConfigDict) -> None:
   found = read_json(os.path.join(workdir, 'config.json'))
   if found is None:
     return
-  wanted = json.loads(json.dumps(config.to_dict()))  # tuples become lists, as in the file
-  found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(wanted))
+  found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(as_json(config.to_dict())))
   differences = [
       f'{key} was {found.get(key)!r}, now {wanted.get(key)!r}'
       for key in sorted({*found, *wanted})
-      if found.get(key) != wanted.get(key) and key not in _FREE_KEYS
+      if found.get(key) != wanted.get(key) and key not in FREE_KEYS
   ]
   if differences:
     raise UserError(
@@ -86,6 +97,7 @@ def hardware() -> dict[str, Any]:
       'platform': devices[0].platform,
       'device': devices[0].device_kind,
       'num_devices': len(devices),
+      'num_processes': jax.process_count(),
       'processor': _processor(),
       'num_cores': os.cpu_count(),
   }
@@ -102,10 +114,10 @@ def _processor() -> str:
   return platform.processor() or platform.machine()
 
 
-def versions() -> dict[str, str]:
-  """Versions of Python, this package, and what decides about numbers."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+  """Versions of Python, this package, what decides about numbers, and more packages."""
   found = {'python': platform.python_version()}
-  for package in ('multiscale_inversion', *_PACKAGES):
+  for package in ('multiscale_inversion', *_PACKAGES, *more):
     try:
       found[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

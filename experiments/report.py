@@ -1,32 +1,37 @@
 """Turns runs into tables: `python -m experiments.report DIR... --out DIR`.
 
 Takes run folders and result files (JSON lists of summaries, as under `results/`). Writes to the
-folder of `--out` `runs.json`, all runs as one such list, and `table.md`: a row an objective, with
-the mean, the standard deviation and each seed's test error. With `--update FILE` it renews in a
-Markdown file every table between
+folder of `--out`:
+
+- `runs.json`, all runs as one such list, for publication: without the machine's folders;
+- `table.md`: a row an objective, with the mean, the standard deviation and each seed's test error;
+- `paper_table_1.md` to `_3.md` and `.csv`: the paper's tables, ours beside the published errors;
+- figures (PNG) of the run folders, see `experiments/figures.py`.
+
+With `--update FILE` it renews in a Markdown file every table between
 
     <!-- table: results/NAME.json -->  and  <!-- end of table -->
 
-from the result file named there.
+from the result file named there, and the paper's table N, from all files of a folder, between
+
+    <!-- paper table N: results -->  and  <!-- end of paper table N -->
 """
 
 import collections
 import os
 import re
-import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
-from experiments import cli, records
+from experiments import cli, figures, markdown, naming, paper, paper_tables, records
 from multiscale_inversion.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
 _UPDATE = flags.DEFINE_string('update', None, 'Markdown file whose tables are renewed.')
 
-_TABLE = re.compile(r'(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)', re.DOTALL)
 _KEYS = ('dataset', 'network', 'objective', 'num_labeled', 'seed', 'test_error')
 
 
@@ -37,13 +42,29 @@ def main(argv: list[str]) -> int:
   if _OUT.value and argv[1:]:
     runs = load_runs(argv[1:])
     os.makedirs(_OUT.value, exist_ok=True)
-    records.write_json(os.path.join(_OUT.value, 'runs.json'), runs)
-    with open(os.path.join(_OUT.value, 'table.md'), 'w', encoding='utf-8') as file:
-      file.write(table(runs))
+    records.write_json(os.path.join(_OUT.value, 'runs.json'), list(map(public, runs)))
+    _write('table.md', table(runs))
+    for number in paper.TABLES:
+      _write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
+      _write(f'paper_table_{number}.csv', paper_tables.comma_separated(number, runs))
     print(table(runs), end='')
+    for path in figures.draw([path for path in argv[1:] if os.path.isdir(path)], _OUT.value):
+      print(path, file=sys.stderr)
   if _UPDATE.value:
     update(_UPDATE.value)
   return 0
+
+
+def public(run: dict[str, Any]) -> dict[str, Any]:
+  """A summary without the folders of the machine that it was made on."""
+  config = {**run['config'], 'data': {**run['config']['data'], 'data_dir': None}}
+  folders = r'(--(?:workdir|config\.data\.data_dir)=)(?:\'[^\']*\'|\S+)'
+  return {**run, 'config': config, 'command': re.sub(folders, r'\1DIR', run['command'])}
+
+
+def _write(name: str, content: str) -> None:
+  with open(os.path.join(_OUT.value, name), 'w', encoding='utf-8') as file:
+    file.write(content)
 
 
 def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -63,8 +84,17 @@ def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
       missing = [key for key in _KEYS if key not in run]
       if missing:
         raise UserError(f'{path}: a run lacks {", ".join(missing)}')
-      runs.append(run)
+      runs += single_runs(run)
   return runs
+
+
+def single_runs(run: dict[str, Any]) -> list[dict[str, Any]]:
+  """A summary of several seeds as one summary a seed; another one as it is."""
+  if 'seeds' not in run:
+    return [run]
+  shared = {key: value for key, value in run.items() if key not in ('seeds', 'test_error_std')}
+  config = {**run['config'], 'num_seeds': 1}
+  return [{**shared, **own, 'config': {**config, 'seed': own['seed']}} for own in run['seeds']]
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
@@ -72,57 +102,72 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
   rows = collections.defaultdict(list)
   for run in runs:
     rows[_setting(run)].append(run)
-  lines = [
-      '| data set | labels | network | objective | epochs | test error, % (mean ± std) | by seed |',
-      '| --- | --- | --- | --- | --- | --- | --- |',
-  ]
+  lines = []
   for unordered in rows.values():
     group = sorted(unordered, key=lambda run: run['seed'])
     errors = [run['test_error'] for run in group]
-    spread = f' ± {statistics.stdev(errors):.2f}' if len(errors) > 1 else ''
     seeds = ', '.join(f'{run["seed"]}: {run["test_error"]:.2f}' for run in group)
     run = group[0]
     cells = (
-        run['dataset'],
+        naming.dataset_name(run),
         run['num_labeled'],
-        network_name(run),
+        naming.network_name(run),
         run['objective'],
         f'{run["num_epochs"]:.4g}',
-        f'{statistics.mean(errors):.2f}{spread}',
+        markdown.mean_and_deviation(errors),
         seeds,
     )
-    lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-  return '\n'.join(lines) + '\n'
-
-
-def network_name(run: dict[str, Any]) -> str:
-  """The network as the paper writes it: Resnet3-64, Resnet2-32max, Large CNN, ..."""
-  options = run['config']['network']
-  if run['network'] == 'resnet':
-    maximum = 'max' if options['pooling'] == 'max' else ''
-    name = f'Resnet{options["blocks_per_group"]}-{options["width"]}{maximum}'
-  else:
-    name = {'large_cnn': 'Large CNN'}.get(run['network'], run['network'])
-  return name if options['activation'] == 'leaky_relu' else f'{name}, {options["activation"]}'
+    lines.append(cells)
+  error = 'test error, % (mean ± std)'
+  head = ['data set', 'labels', 'network', 'objective', 'epochs', error, 'by seed']
+  return markdown.table(head, lines)
 
 
 def update(path: str) -> None:
-  """Renews the tables of a Markdown file, each from the result file that its mark names.
+  """Renews the tables of runs, and the paper's, in a Markdown file.
 
   Raises:
-    UserError: if the file has no such mark, or a result file is missing.
+    UserError: if the file has none, or a result file is missing.
+  """
+  count = renew(path, 'table', lambda file: table(load_runs([file])))
+  for number in paper.TABLES:
+    render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
+    count += renew(path, f'paper table {number}', render)
+  if not count:
+    raise UserError(f'{path}: no table between <!-- table: FILE --> and <!-- end of table -->')
+  print(f'{path}: {count} table(s) renewed', file=sys.stderr)
+
+
+def _all_runs(folder: str) -> list[dict[str, Any]]:
+  """The runs of all result files of a folder; benchmarks' results are left out."""
+  files = sorted(name for name in os.listdir(folder) if name.endswith('.json'))
+  return load_runs([
+      os.path.join(folder, name) for name in files if not name.startswith('benchmark_')
+  ])
+
+
+def renew(path: str, mark: str, render: Callable[[str], str]) -> int:
+  """Renews the tables of a Markdown file, each from the result file that its mark names.
+
+  Args:
+    path: the Markdown file.
+    mark: tables stand between `<!-- MARK: FILE -->` and `<!-- end of MARK -->`.
+    render: makes the table of a result file.
+
+  Returns:
+    How many tables there were.
+
+  Raises:
+    UserError: if a result file is missing.
   """
   with open(path, encoding='utf-8') as file:
     text = file.read()
   folder = os.path.dirname(path)
-  renewed, count = _TABLE.subn(
-      lambda m: m[1] + table(load_runs([os.path.join(folder, m[2])])) + m[3], text
-  )
-  if not count:
-    raise UserError(f'{path}: no table between <!-- table: FILE --> and <!-- end of table -->')
+  pattern = re.compile(rf'(<!-- {mark}: (\S+) -->\n).*?(<!-- end of {mark} -->)', re.DOTALL)
+  renewed, count = pattern.subn(lambda m: m[1] + render(os.path.join(folder, m[2])) + m[3], text)
   with open(path, 'w', encoding='utf-8') as file:
     file.write(renewed)
-  print(f'{path}: {count} table(s) renewed', file=sys.stderr)
+  return count
 
 
 def _setting(run: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """One run: train, evaluate, record; resumed where it was interrupted."""
 
+import math
 import os
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import display, records
+from experiments import display, records, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
-from multiscale_inversion import evaluation, training
+from multiscale_inversion import evaluation, parallel
 from multiscale_inversion.checkpoints import Checkpoints
-from multiscale_inversion.writers import MetricWriter
+from multiscale_inversion.seeds import unstack
+from multiscale_inversion.writers import NoWriter, SeedWriters, mean_scalars
 
 
 class Interrupted(Exception):
@@ -35,6 +38,7 @@ def train_and_evaluate(
   """Trains, evaluates on the whole test set, and writes everything into a folder.
 
   The same call again goes on from the latest checkpoint, and on a finished run returns at once.
+  Where several processes train together, all of them call it; process 0 alone writes and shows.
 
   Args:
     config: see `defaults`.
@@ -58,14 +62,17 @@ def train_and_evaluate(
   if summary is not None:
     return summary
   setup = setup_lib.build(config)
-  records.claim(workdir, resolved)
+  if parallel.is_main_process():
+    records.claim(workdir, resolved)
   run = _Run(resolved, setup, workdir)
   try:
     run.train(should_stop)
   finally:
     run.close()
-  records.write_json(summary_path, run.summary(command))
-  return records.read_json(summary_path)
+  summary = run.summary(command)
+  if parallel.is_main_process():
+    records.write_json(summary_path, summary)
+  return records.as_json(summary)
 
 
 class _Run:
@@ -76,50 +83,58 @@ class _Run:
     self._setup = setup
     self._steps_per_epoch = setup.sampler.steps_per_epoch
     self._num_steps = setup.num_steps
-    self._loop = training.make_loop(setup.trainer, setup.sampler)
-    self._evaluate = evaluation.make_evaluation(setup.trainer.network)
-    self._diagnose = training.make_diagnosis(setup.trainer, setup.sampler)
-    self._test_error = None
-    self._scalars: dict[str, float] = {}
+    self._devices = setup.devices
+    self._keys = setup.devices.replicate(setup.keys)
+    self._evaluate = evaluation.make_evaluation(
+        setup.trainer.network, setup.devices, setup.trainer.matmul_precision, setup.seeds_mode
+    )
+    # For each seed:
+    self._test_errors: list[float] = []
+    self._scalars: list[dict[str, float]] = []
 
-    state = setup.initial_state()
-    self._progress = training.start(setup.trainer, setup.sampler, state, setup.train_data)
-    self._num_parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    progress = setup.initial_progress()
+    self._num_parameters = _size(progress.state.params) // len(setup.seeds)
     self._checkpoints = Checkpoints(os.path.join(workdir, 'checkpoints'))
     self._step, earlier_seconds = 0, 0.0
     latest = self._checkpoints.latest_step()
     if latest is not None:
-      self._progress, notes = self._checkpoints.restore(latest, self._progress)
+      progress, notes = self._checkpoints.restore(latest, progress)
       self._step, earlier_seconds = latest, notes['wall_time_s']
-      self._test_error, self._scalars = notes['test_error'], notes['scalars']
+      self._test_errors, self._scalars = notes['test_errors'], notes['scalars']
+    self._progress = setup.devices.replicate(progress)
+    make = steps.Streamed if setup.on_host else steps.Resident
+    self._steps = make(setup, self._keys, self._step)
     self._started = time.monotonic() - earlier_seconds
     self._saved = time.monotonic()
-    self._writer = MetricWriter(workdir, self._step)
-    self._display = display.create()
+    main = parallel.is_main_process()
+    self._writers = SeedWriters(workdir, self._step, setup.seeds) if main else NoWriter()
+    self._display = display.create() if main else display.Nothing()
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Trains to the end."""
     pace = Pace()
     while self._step < self._num_steps:
       boundary = self._next_boundary()
-      count = pace.next_count(boundary - self._step)
+      count, save = parallel.from_main_process(
+          [pace.next_count(boundary - self._step), self._checkpoint_due()]
+      )
       with pace.timed(count):
-        self._progress = jax.block_until_ready(
-            self._loop(self._progress, self._setup.train_data, self._setup.keys, count)
-        )
+        self._progress = jax.block_until_ready(self._steps.advance(self._progress, count))
       self._step += count
       if self._step == boundary:
         self._record()
       self._show(pace.steps_per_second)
-      stop = self._step < self._num_steps and should_stop(self._step)
-      self._checkpoint(now=stop or self._step == self._num_steps)
+      unfinished = self._step < self._num_steps
+      stop = unfinished and parallel.any_process(should_stop(self._step))
+      if save or stop or not unfinished:
+        self._checkpoint()
       if stop:
         raise Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
 
   def close(self) -> None:
     """Waits for the checkpoint and closes the files."""
     self._display.close()
-    self._writer.close()
+    self._writers.close()
     self._checkpoints.close()
 
   def _next_boundary(self) -> int:
@@ -133,31 +148,45 @@ class _Run:
     """Writes the means since the last record and, at the end of an epoch, the test error."""
     sums = dict(self._progress.sums)
     if not self._setup.trainer.objective.inverts:
-      sums |= self._diagnose(self._progress.state, self._setup.train_data, self._setup.keys)
+      sums |= self._steps.diagnose(self._progress.state)
     self._progress = self._progress._replace(
         sums=jax.tree.map(jnp.zeros_like, self._progress.sums)
     )
-    self._scalars = {f'train/{name}': mean.value() for name, mean in jax.device_get(sums).items()}
-    scalars = dict(self._scalars)
+    self._scalars = [
+        {f'train/{name}': mean.value() for name, mean in means.items()}
+        for means in self._of_each_seed(sums)
+    ]
+    scalars = self._scalars
     epochs, rest = divmod(self._step, self._steps_per_epoch)
     at_epoch = rest == 0 and epochs % self._config.eval_every_epochs == 0
     if at_epoch or self._step == self._num_steps:
-      scalars |= self._test()
-    self._writer.write(self._step, round(self._step / self._steps_per_epoch, 4), scalars)
-    if not jnp.isfinite(scalars['train/loss']):
-      raise Diverged(
-          f'the loss is {scalars["train/loss"]} at step {self._step}: training diverged with '
-          f'learning_rate {self._config.learning_rate}; a smaller one may do'
-      )
+      scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
+    self._writers.write(self._step, round(self._step / self._steps_per_epoch, 4), scalars)
+    self._check_finite()
 
-  def _test(self) -> dict[str, float]:
+  def _check_finite(self) -> None:
+    for seed, scalars in zip(self._setup.seeds, self._scalars, strict=True):
+      loss = scalars['train/loss']
+      if not math.isfinite(loss):
+        raise Diverged(
+            f'the loss is {loss} at step {self._step} (seed {seed}): training diverged with '
+            f'learning_rate {self._config.learning_rate}; a smaller one may do'
+        )
+
+  def _test(self) -> list[dict[str, float]]:
     variables = self._progress.state.variables()
-    measured = jax.device_get(self._evaluate(variables, self._setup.test_data))
-    self._test_error = 100 * measured['error'].value()
-    return {
-        'test/error': self._test_error,
-        'test/cross_entropy': measured['cross_entropy'].value(),
-    }
+    measured = self._of_each_seed(self._evaluate(variables, self._setup.test_data))
+    self._test_errors = [100 * means['error'].value() for means in measured]
+    return [
+        {'test/error': error, 'test/cross_entropy': means['cross_entropy'].value()}
+        for error, means in zip(self._test_errors, measured, strict=True)
+    ]
+
+  def _of_each_seed(self, tree: Any) -> list[Any]:
+    """Fetches what the first device holds: a tree for each seed."""
+    tree = jax.device_get(self._devices.first(tree))
+    count = len(self._setup.seeds)
+    return [tree] if count == 1 else unstack(tree, count)
 
   def _show(self, steps_per_second: float | None) -> None:
     status = display.Status(
@@ -165,28 +194,30 @@ class _Run:
         self._num_steps,
         self._step / self._steps_per_epoch,
         self._num_steps / self._steps_per_epoch,
-        self._scalars,
-        self._test_error,
+        mean_scalars(self._scalars) if self._scalars else {},
+        statistics.mean(self._test_errors) if self._test_errors else None,
         steps_per_second,
     )
     self._display.show(status, final=self._step == self._num_steps)
 
-  def _checkpoint(self, now: bool) -> None:
-    due = time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
-    if now or due:
-      notes = {
-          'wall_time_s': time.monotonic() - self._started,
-          'test_error': self._test_error,
-          'scalars': self._scalars,
-      }
-      self._checkpoints.save(self._step, self._progress, notes)
-      self._saved = time.monotonic()
+  def _checkpoint_due(self) -> bool:
+    return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
+
+  def _checkpoint(self) -> None:
+    notes = {
+        'wall_time_s': time.monotonic() - self._started,
+        'test_errors': self._test_errors,
+        'scalars': self._scalars,
+    }
+    self._checkpoints.save(self._step, self._devices.first(self._progress), notes)
+    self._saved = time.monotonic()
 
   def summary(self, command: str) -> dict[str, Any]:
     """What `summary.json` holds."""
     config = self._config
+    errors = self._test_errors
     return {
-        'test_error': self._test_error,
+        'test_error': statistics.mean(errors),
         'dataset': config.data.name,
         'network': config.network.name,
         'objective': config.objective.name,
@@ -196,9 +227,27 @@ class _Run:
         'num_steps': self._num_steps,
         'num_epochs': self._num_steps / self._steps_per_epoch,
         'wall_time_s': round(time.monotonic() - self._started, 2),
-        'train': {name: round(value, 6) for name, value in self._scalars.items()},
+        'train': {name: round(v, 6) for name, v in mean_scalars(self._scalars).items()},
+        **self._each_seed(),
         'command': command,
         'config': config.to_dict(),
         'hardware': records.hardware(),
         'versions': records.versions(),
     }
+
+  def _each_seed(self) -> dict[str, Any]:
+    """The summary's entries for several seeds."""
+    errors, seeds = self._test_errors, self._setup.seeds
+    if len(seeds) == 1:
+      return {}
+    return {
+        'test_error_std': statistics.stdev(errors),
+        'seeds_mode': self._setup.seeds_mode,
+        'seeds': [
+            {'seed': seed, 'test_error': error} for seed, error in zip(seeds, errors, strict=True)
+        ],
+    }
+
+
+def _size(tree: Any) -> int:
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))

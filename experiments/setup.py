@@ -1,6 +1,7 @@
 """From a configuration to the objects that train it."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,16 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.validation import chosen_options
-from multiscale_inversion import data, evaluation, networks, objectives, training
+from multiscale_inversion import (
+    data,
+    evaluation,
+    networks,
+    objectives,
+    parallel,
+    precision,
+    training,
+)
+from multiscale_inversion import seeds as seeds_lib
 from multiscale_inversion.errors import UserError
 
 
@@ -17,26 +27,56 @@ class Setup(NamedTuple):
 
   Attributes:
     dataset: the data set, on the host.
+    devices: what it runs on.
     trainer: network, objective, optimizer.
     sampler: which images a step takes.
-    keys: the run's random keys.
-    train_data, test_data: on the device.
+    seeds: of the runs.
+    seeds_mode: how several runs share a program; None for a single one.
+    keys: the runs' random keys; where there are several, with a leading axis of seeds.
+    train_data: on each device, positions with that axis, too; or on the host.
+    on_host: whether training data stay on the host, and are streamed.
+    test_data: on each device.
     num_steps: of the whole training.
   """
 
   dataset: data.Dataset
+  devices: parallel.Devices
   trainer: training.Trainer
   sampler: data.Sampler
+  seeds: tuple[int, ...]
+  seeds_mode: str | None
   keys: training.Keys
   train_data: training.TrainData
+  on_host: bool
   test_data: evaluation.TestData
   num_steps: int
 
   def initial_state(self) -> training.TrainState:
     """The state before the first step."""
-    trainer = self.trainer
-    shape = self.dataset.train_images.shape[1:]
-    return training.create_state(trainer.network, trainer.optimizer, self.keys.init, shape)
+    return _for_seeds(self.seeds, self._initial_state)
+
+  def initial_progress(self) -> training.Progress:
+    """The training before its first step, for one device."""
+    # Only shapes count, and the seeds' are the same: one trace of a step for all of them.
+    positions = [
+        jax.ShapeDtypeStruct((size,), jnp.int32)
+        for size in (self.sampler.num_labeled, self.sampler.num_unlabeled)
+    ]
+    data_ = training.TrainData(self.dataset.train_images, self.dataset.train_labels, *positions)
+    state = jax.eval_shape(lambda: self._initial_state(self.seeds[0]))
+    sums = training.zero_sums(self.trainer, self.sampler, state, data_)
+    return training.Progress(self.initial_state(), _for_seeds(self.seeds, lambda seed: sums))
+
+  def _initial_state(self, seed: int) -> training.TrainState:
+    trainer, shape = self.trainer, self.dataset.train_images.shape[1:]
+    key = training.keys_from_seed(seed).init
+    return training.create_state(trainer.network, trainer.optimizer, key, shape)
+
+
+def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
+  """What is made for one seed; for several, along a leading axis."""
+  trees = [make(seed) for seed in seeds]
+  return trees[0] if len(trees) == 1 else seeds_lib.stack(trees)
 
 
 def build(config: ConfigDict) -> Setup:
@@ -51,18 +91,27 @@ def build(config: ConfigDict) -> Setup:
   # What can fail without the data fails before they are read.
   objective = objectives.create(config.objective.name, **chosen_options(config.objective))
   options = chosen_options(config.network)
-  networks.create(config.network.name, num_classes=2, **options)
+  matmul_precision, dtype = precision.get(config.precision)
+  networks.create(config.network.name, num_classes=2, dtype=dtype, **options)
+  if config.data.placement == 'host' and config.num_seeds > 1:
+    raise UserError(
+        'data.placement: host streams the batches of one run; allowed: device, or num_seeds=1'
+    )
+  devices = parallel.devices(config.num_devices)
+  labeled_per_batch = round(config.batch_size * config.labeled_fraction)
+  unlabeled_per_batch = config.batch_size - labeled_per_batch
+  parallel.check_batch(labeled_per_batch, unlabeled_per_batch, devices.count)
 
   dataset = data.load(config.data.name, config.data.data_dir)
-  split = data.split(
-      dataset.train_labels, config.data.num_labeled, config.seed, config.data.unlabeled
+  seeds = tuple(range(config.seed, config.seed + config.num_seeds))
+  split = _for_seeds(
+      seeds,
+      lambda seed: data.split(
+          dataset.train_labels, config.data.num_labeled, seed, config.data.unlabeled
+      ),
   )
-  labeled_per_batch = round(config.batch_size * config.labeled_fraction)
   sampler = data.Sampler(
-      len(split.labeled),
-      len(split.unlabeled),
-      labeled_per_batch,
-      config.batch_size - labeled_per_batch,
+      split.labeled.shape[-1], split.unlabeled.shape[-1], labeled_per_batch, unlabeled_per_batch
   )
   num_steps = config.num_steps or config.num_epochs * sampler.steps_per_epoch
   schedule = training.piecewise_schedule(
@@ -72,19 +121,35 @@ def build(config: ConfigDict) -> Setup:
       config.decay_reference_epochs,
       config.decay_factor,
   )
-  network = networks.create(config.network.name, num_classes=len(dataset.class_names), **options)
+  network = networks.create(
+      config.network.name, len(dataset.class_names), devices.axis_name, dtype, **options
+  )
+  optimizer = optax.adam(schedule)
+  train_data = training.TrainData(
+      dataset.train_images, dataset.train_labels, split.labeled, split.unlabeled
+  )
+  on_host = config.data.placement == 'host'
   setup = Setup(
       dataset,
-      training.Trainer(network, objective, optax.adam(schedule)),
-      sampler,
-      training.keys_from_seed(config.seed),
-      training.TrainData(
-          *map(
-              jnp.asarray,
-              (dataset.train_images, dataset.train_labels, split.labeled, split.unlabeled),
-          )
+      devices,
+      training.Trainer(
+          network,
+          objective,
+          optimizer,
+          devices.axis_name,
+          matmul_precision,
+          config.rematerialize,
       ),
-      evaluation.batch_up(dataset.test_images, dataset.test_labels, config.eval_batch_size),
+      sampler,
+      seeds,
+      None if len(seeds) == 1 else config.seeds_mode or seeds_lib.default_mode(),
+      _for_seeds(seeds, training.keys_from_seed),
+      train_data if on_host else devices.replicate(train_data),
+      on_host,
+      evaluation.spread(
+          evaluation.batch_up(dataset.test_images, dataset.test_labels, config.eval_batch_size),
+          devices,
+      ),
       num_steps,
   )
   _check_layers(config, setup)
@@ -93,7 +158,9 @@ def build(config: ConfigDict) -> Setup:
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:
   """Raises a `UserError` where the objective names a layer that the network lacks."""
+  if not config.objective.layers:
+    return
   state = jax.eval_shape(setup.initial_state)
   depth = setup.trainer.network.bind(state.variables()).num_layers()
-  if config.objective.layers and max(config.objective.layers) >= depth:
+  if max(config.objective.layers) >= depth:
     raise UserError(f'objective.layers: {config.objective.layers}; allowed: 0 to {depth - 1}')

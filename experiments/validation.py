@@ -1,13 +1,13 @@
 """Checks of a configuration before anything is built from it."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments import defaults
-from multiscale_inversion import data, networks, objectives
+from multiscale_inversion import data, networks, objectives, precision, seeds
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.networks import layers, normalization
@@ -40,9 +40,14 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.name': _choice(data.names),
     'data.num_labeled': _positive,
     'data.unlabeled': _choice(lambda: UNLABELED),
+    'data.placement': _choice(lambda: ('device', 'host')),
     'network.name': _choice(networks.names),
     'network.blocks_per_group': _positive,
+    'network.depth': _positive,
     'network.width': _positive,
+    'network.kernel_size': _positive,
+    'network.num_heads': _positive,
+    'network.patch_size': _positive,
     'network.activation': _choice(lambda: layers.ACTIVATIONS),
     'network.negative_slope': _range(0, 1),
     'network.pooling': _choice(lambda: layers.POOLINGS),
@@ -57,6 +62,8 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
     'objective.layers': _layers,
     'seed': _range(0, _HUGE),
+    'num_seeds': _positive,
+    'seeds_mode': _choice(lambda: seeds.MODES),
     'batch_size': _range(2, _HUGE),
     'labeled_fraction': _range(0, 1),
     'num_epochs': _positive,
@@ -65,6 +72,8 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'decay_epochs': _epochs,
     'decay_reference_epochs': _positive,
     'decay_factor': _range(1e-12, 1),
+    'precision': _choice(lambda: precision.NAMES),
+    'num_devices': _positive,
     'eval_every_epochs': _positive,
     'eval_batch_size': _positive,
     'log_every_steps': _positive,
@@ -100,6 +109,20 @@ def validate(config: ConfigDict) -> None:
   for key, check in _CHECKS.items():
     if flat[key] is not None:
       check(key, flat[key])
+
+
+def from_record(recorded: Mapping[str, Any]) -> ConfigDict:
+  """The configuration of a finished run, from its summary; keys younger than the run by default."""
+  config = defaults.get_config()
+  with config.unlocked(), config.ignore_type():
+    for key, value in flatten(ConfigDict(recorded)).items():
+      section, _, name = key.rpartition('.')
+      (config[section] if section else config)[name] = tuple(value) if _is_list(value) else value
+  return config
+
+
+def _is_list(value: Any) -> bool:
+  return isinstance(value, list | tuple)
 
 
 def unknown_key(key: str) -> str:

@@ -4,6 +4,8 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from multiscale_inversion.networks import resnet
+
 
 @pytest.fixture(scope='module')
 def quick_compilation(tmp_path_factory):
@@ -22,3 +24,11 @@ def quick_compilation(tmp_path_factory):
   for name, value in before.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope='module')
+def one_block(quick_compilation):
+  """Residual networks of one group: with one block a group, a block and the classifier."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(resnet, 'NUM_GROUPS', 1)
+    yield

@@ -94,7 +94,7 @@ ERRORS = {
                         'network.width.height: unknown key; allowed under network', ('width',)),
   'unknown section': ([DIGITS, '--config.foo.bar=3'], 'foo', ('unknown key', 'network', 'seed')),
   'unknown key in the file': (['--config={tmp}/unknown_key.py'],
-                              'network.depth: unknown key; allowed under network', ('width',)),
+                              'network.deepness: unknown key; allowed under network', ('width',)),
   'not an integer': ([DIGITS, '--config.seed=abc'], 'seed=abc', ('int',)),
   'not an integer but a fraction': ([DIGITS, '--config.network.width=1.5'], 'network.width=1.5',
                                     ('int',)),
@@ -153,7 +153,7 @@ def folder(tmp_path_factory):
   (path / 'raises.py').write_text('def get_config():\n  raise ValueError("the reason")\n')
   (path / 'unknown_key.py').write_text(
     'from experiments import digits_50\n\n\ndef get_config():\n'
-    '  config = digits_50.get_config()\n  config.network.depth = 3\n  return config\n'
+    '  config = digits_50.get_config()\n  config.network.deepness = 3\n  return config\n'
   )
   return path
 

@@ -63,3 +63,20 @@ def test_errors_name_the_path(tmp_path):
   page.write_text('nothing')
   with pytest.raises(UserError, match='no table between'):
     report.update(str(page))
+
+
+def test_published_runs_hold_no_folder_of_the_machine():
+  run = {
+    'test_error': 1.0,
+    'config': {'seed': 0, 'data': {'name': 'mnist', 'data_dir': '/home/me/data'}},
+    'command': 'python -m experiments.main --config=a.py --workdir=/home/me/x'
+    " '--config.data.note=a b' --config.data.data_dir=/home/me/data --config.seed=1",
+  }
+  public = report.public(run)
+  assert '/home' not in str(public)
+  assert public['command'] == (
+    "python -m experiments.main --config=a.py --workdir=DIR '--config.data.note=a b'"
+    ' --config.data.data_dir=DIR --config.seed=1'
+  )
+  assert public['test_error'] == 1.0 and public['config']['data']['name'] == 'mnist'
+  assert run['config']['data']['data_dir'] == '/home/me/data'

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import digits_50, pace, run, setup
+from experiments import pace, run, setup
 from multiscale_inversion import evaluation, training
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks import resnet
+from tests.experiments import tiny
 
 # 1,247 unlabeled images, 310 a batch: 4 steps an epoch.
 NUM_STEPS = 10
@@ -24,25 +24,11 @@ NUM_LAYERS = 2
 CONVEX = {'objective.name': 'convex', 'objective.alpha': 0.7, 'objective.beta': 0.2}
 
 
-@pytest.fixture(scope='module', autouse=True)
-def one_block(quick_compilation):
-  """One block and the classifier."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(resnet, 'NUM_GROUPS', 1)
-    yield
+pytestmark = pytest.mark.usefixtures('one_block')
 
 
 def make_config(**changes):
-  config = digits_50.get_config()
-  config.network.blocks_per_group = 1
-  config.network.width = 2
-  config.num_steps = NUM_STEPS
-  config.batch_size = 620
-  config.eval_batch_size = 250
-  config.log_every_steps = 3
-  config.checkpoint_every_seconds = 3600.0
-  config.update_from_flattened_dict(changes)
-  return config
+  return tiny.config(**{'num_steps': NUM_STEPS, **changes})
 
 
 def stop_at(step):
@@ -171,7 +157,7 @@ def check_same_run(workdir, whole, start):
   assert metrics_lines(workdir) == metrics_lines(whole['workdir'])
   progress, notes = checkpoint(workdir, start)
   assert differing(progress, whole['progress']) == []
-  assert notes['test_error'] == whole['notes']['test_error']
+  assert notes['test_errors'] == whole['notes']['test_errors']
 
 
 # What a run writes.
@@ -396,6 +382,8 @@ def test_changed_configuration_is_refused(whole, monkeypatch):
 @pytest.mark.parametrize('changes', [
   {'data.data_dir': 'elsewhere'},
   {'checkpoint_every_seconds': 1.0},
+  {'data.placement': 'host'},
+  {'num_devices': 1},
   {'network.pooling': 'mean', 'network.dropout_rate': 0.2},  # their defaults, spelled out
 ], ids=str)
 def test_what_may_change(changes, whole, monkeypatch):
@@ -446,7 +434,8 @@ def test_objectives(changes, tmp_path):
 
 def test_diverged(tmp_path):
   config = make_config(learning_rate=1e6)
-  with pytest.raises(run.Diverged, match=r'step 3: .* learning_rate 1000000\.0;') as error:
+  message = r'step 3 \(seed 0\): .* learning_rate 1000000\.0;'
+  with pytest.raises(run.Diverged, match=message) as error:
     run.train_and_evaluate(config, str(tmp_path))
   assert '\n' not in str(error.value)
   (record,) = records_of(tmp_path)
@@ -470,3 +459,43 @@ def test_seeds(whole, start, tmp_path):
   assert not np.array_equal(first.labeled, second.labeled)
   other = jax.device_get(initial_progress(config)).state.params
   assert any("['conv']" in path for path in differing(other, start.state.params))
+
+
+# Batches streamed from the host.
+
+
+def check_streamed(workdir, whole, start):
+  """The same batches in another program: equal but for rounding."""
+  for one, other in zip(records_of(workdir), records_of(whole['workdir']), strict=True):
+    assert set(one) == set(other)
+    assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+  parameters = checkpoint(workdir, start)[0].state.params
+  differences = jax.tree.map(
+    lambda a, b: float(np.abs(a - b).max()), parameters, whole['progress'].state.params
+  )
+  assert max(jax.tree.leaves(differences)) < 1e-3
+
+
+def test_streamed(whole, start, tmp_path):
+  config = make_config(**{'data.placement': 'host'})
+  with pytest.raises(run.Interrupted):
+    run.train_and_evaluate(config, str(tmp_path), stop_at(5))
+  run.train_and_evaluate(config, str(tmp_path))
+  check_streamed(tmp_path, whole, start)
+
+
+def test_a_run_moves_from_device_to_host(interrupted, whole, start, tmp_path):
+  workdir = shutil.copytree(interrupted, tmp_path / 'run')
+  run.train_and_evaluate(make_config(**{'data.placement': 'host'}), str(workdir))
+  check_streamed(workdir, whole, start)
+
+
+def test_streamed_diagnosis(tmp_path):
+  """The last batch's reconstruction losses, where the objective does not invert."""
+  found = {}
+  for placement in ('device', 'host'):
+    changes = {'objective.name': 'entropy', 'data.placement': placement, 'num_steps': 3}
+    run.train_and_evaluate(make_config(**changes), str(tmp_path / placement))
+    (found[placement],) = records_of(tmp_path / placement)
+  assert found['host'] == pytest.approx(found['device'], rel=1e-3, abs=1e-4)
+  assert found['host']['train/reconstruction/0'] > 0

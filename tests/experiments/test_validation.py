@@ -11,8 +11,10 @@ from multiscale_inversion.errors import UserError
 TOP = (
   'batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
   'decay_reference_epochs, eval_batch_size, eval_every_epochs, labeled_fraction, learning_rate, '
-  'log_every_steps, network, num_epochs, num_steps, objective, seed'
+  'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
+  'rematerialize, seed, seeds_mode'
 )
+DATA = 'data_dir, name, note, num_labeled, placement, unlabeled'
 
 
 def message_of(function, *arguments):
@@ -34,8 +36,10 @@ def changed(changes, get_config=digits_50.get_config):
 
 
 def test_resolve_fills_in_the_networks_defaults():
-  network = resolve(svhn_500.get_config()).network
-  assert network.to_dict() == {
+  network = resolve(svhn_500.get_config()).network.to_dict()
+  others = {'depth', 'kernel_size', 'num_heads', 'patch_size'}  # other networks' options
+  assert {name for name, value in network.items() if value is None} == others
+  assert {name: value for name, value in network.items() if name not in others} == {
     'name': 'resnet', 'blocks_per_group': 3, 'width': 64, 'activation': 'leaky_relu',
     'negative_slope': 0.01, 'pooling': 'mean', 'dropout_rate': 0.2, 'batch_norm_inverse': 'frozen',
     'batch_norm_momentum': 0.9, 'batch_norm_epsilon': 1e-5, 'initializer': 'glorot_uniform',
@@ -66,7 +70,7 @@ def test_resolve_fills_in_the_objectives_defaults(changes, filled):
   everything = dict.fromkeys(
     ('alpha', 'beta', 'normalized', 'reduction', 'layers', 'stop_target'), None
   )
-  objective = resolve(changed(changes)).objective
+  objective = resolve(changed(changes, defaults.get_config)).objective
   assert objective.to_dict() == everything | filled | {'name': changes['objective.name']}
 
 
@@ -150,9 +154,8 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
 @pytest.mark.parametrize(('key', 'text'), [
   ('foo', f'foo: unknown key; allowed: {TOP}'),
   ('foo.bar', f'foo.bar: unknown key; allowed: {TOP}'),
-  ('data.nam', 'data.nam: unknown key; allowed under data: data_dir, name, num_labeled, unlabeled'),
-  ('data.name.first', 'data.name.first: unknown key; allowed under data: data_dir, name, '
-   'num_labeled, unlabeled'),
+  ('data.nam', f'data.nam: unknown key; allowed under data: {DATA}'),
+  ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
   ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alpha, beta, layers, '
    'name, normalized, reduction, stop_target'),
 ])

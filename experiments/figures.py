@@ -1,0 +1,195 @@
+"""The paper's figures 2 to 5, drawn from run folders."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+
+from experiments import records
+from experiments import setup as setup_lib
+from experiments.naming import dataset_name, network_name
+from experiments.validation import from_record
+from multiscale_inversion import invert, writers
+from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.data.normalization import normalize
+
+matplotlib.use('Agg')
+
+_DPI = 150
+_NUM_IMAGES = 8
+
+
+def draw(folders: Sequence[str], out: str) -> list[str]:
+  """Draws what the run folders allow.
+
+  For each run its curves (Fig. 3 and 4) and reconstructions (Fig. 5); for each pair of runs that
+  differ in `multiscale` against `global` alone, the layers' losses of both (Fig. 2).
+
+  Args:
+    folders: of finished runs of one seed each.
+    out: the folder of the figures.
+
+  Returns:
+    The paths written.
+  """
+  runs = {folder: records.read_json(os.path.join(folder, 'summary.json')) for folder in folders}
+  runs = {folder: run for folder, run in runs.items() if 'seeds' not in run}
+  paths = []
+  for folder, run in runs.items():
+    paths.append(_save(curves(folder, run), out, f'{_slug(run)}_curves'))
+    paths.append(_save(reconstructions(folder, run), out, f'{_slug(run)}_reconstructions'))
+  for multiscale, global_ in _pairs(runs):
+    figure = layers_against(multiscale, global_, runs[multiscale])
+    paths.append(_save(figure, out, f'{_slug(runs[multiscale])}_against_global'))
+  return paths
+
+
+def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
+  """Folders of runs of both losses, equal in all else."""
+
+  def setting(run):
+    config = {**run['config'], 'objective': run['config']['objective'].get('reduction')}
+    return repr(sorted(config.items()))
+
+  found = {(setting(run), run['objective']): folder for folder, run in runs.items()}
+  for (key, objective), folder in found.items():
+    if objective == 'multiscale' and (key, 'global') in found:
+      yield folder, found[key, 'global']
+
+
+def title(run: dict[str, Any]) -> str:
+  """Data set, labels, network and objective, in words."""
+  parts = (
+      dataset_name(run),
+      f'{run["num_labeled"]} labels',
+      network_name(run),
+      run['objective'],
+      f'seed {run["seed"]}',
+  )
+  return ', '.join(parts)
+
+
+def _slug(run: dict[str, Any]) -> str:
+  name = title(run).replace(' labels', '').replace('seed ', '')
+  return name.lower().replace(', ', '_').replace(' ', '-').replace('(', '').replace(')', '')
+
+
+def _save(figure: plt.Figure, out: str, name: str) -> str:
+  path = os.path.join(out, name + '.png')
+  figure.savefig(path, dpi=_DPI)
+  plt.close(figure)
+  return path
+
+
+def _series(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+  """Epochs and values of a scalar, where it was recorded and is finite."""
+  found = [(line['epoch'], line[name]) for line in lines if line.get(name) is not None]
+  return [epoch for epoch, _ in found], [value for _, value in found]
+
+
+def _depth(lines: Sequence[dict[str, Any]]) -> int:
+  return sum(name.startswith('train/reconstruction/') for name in lines[0])
+
+
+def _plot_layers(axes, lines, colors) -> None:
+  """A curve a layer, darker for inner layers."""
+  depth = _depth(lines)
+  for layer in range(depth):
+    epochs, values = _series(lines, f'train/reconstruction/{layer}')
+    shade = colors(0.35 + 0.65 * layer / max(1, depth - 1))
+    axes.plot(epochs, values, color=shade, linewidth=1.2, label=f'layer {layer}')
+  axes.set_yscale('log')
+  axes.set_xlabel('epoch')
+  axes.grid(alpha=0.3)
+
+
+def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
+  """Cross-entropy and entropy; the layers' reconstruction losses; test accuracy (Fig. 3 and 4)."""
+  lines = writers.read(folder)
+  figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout='constrained')
+  for name, color in (('cross_entropy', 'tab:blue'), ('entropy', 'black')):
+    left.plot(*_series(lines, f'train/{name}'), color=color, label=name.replace('_', '-'))
+  left.set_yscale('log')
+  left.set_xlabel('epoch')
+  left.set_ylabel('nats')
+  left.set_title('cross-entropy (labeled), entropy (unlabeled)')
+  left.legend()
+  left.grid(alpha=0.3)
+  _plot_layers(middle, lines, plt.get_cmap('Blues'))
+  middle.set_title(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$ by layer')
+  middle.legend(fontsize=7, ncols=2)
+  epochs, errors = _series(lines, 'test/error')
+  right.plot(epochs, [100 - error for error in errors], color='tab:blue', marker='.')
+  right.set_xlabel('epoch')
+  right.set_ylabel('%')
+  right.set_title('test accuracy')
+  right.grid(alpha=0.3)
+  figure.suptitle(title(run))
+  return figure
+
+
+def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Figure:
+  """The layers' reconstruction losses of multiscale (blue) and global (red) training (Fig. 2)."""
+  figure, (left, right) = plt.subplots(
+      1, 2, figsize=(10, 4.2), layout='constrained', sharex=True, sharey=True
+  )
+  sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
+  for axes, folder, colors, name in sides:
+    _plot_layers(axes, writers.read(folder), plt.get_cmap(colors))
+    axes.set_title(f'{name} loss; darker: inner layers')
+    axes.legend(fontsize=7, ncols=2)
+  left.set_ylabel(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$')
+  figure.suptitle(title(run).rsplit(', ', 2)[0])
+  return figure
+
+
+def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
+  """Test images above their reconstructions r^(0), with each one's error (Fig. 5)."""
+  images, found, errors = reconstruct(folder, run, _NUM_IMAGES)
+  figure, axes = plt.subplots(
+      2, len(images), figsize=(1.5 * len(images), 3.6), layout='constrained', squeeze=False
+  )
+  for column, (image, reconstruction) in enumerate(zip(images, found, strict=True)):
+    for row, shown in enumerate((image, reconstruction)):
+      # Gray where zero; the image's own range for both, so that amplitudes can be compared.
+      pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
+      axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
+      axes[row, column].set_axis_off()
+    axes[1, column].set_title(f'{errors[column]:.3g}', fontsize=9)
+  axes[0, 0].set_title('image', fontsize=9)
+  figure.suptitle(f'{title(run)}\nbelow: reconstruction, $\\|x - r^{{(0)}}\\|^2 / D$', fontsize=10)
+  return figure
+
+
+def reconstruct(
+    folder: str, run: dict[str, Any], count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Reconstructs the first test images as training does, without dropout.
+
+  Batch norm takes the statistics of a batch of test images: an inverse that was trained through a
+  batch's statistics is not that of the evaluation, whose statistics are constants.
+
+  Returns:
+    The first `count` images, normalized, their r^(0), and (1/D) ||x - r^(0)||^2 of each.
+  """
+  config = from_record(run['config'])
+  config.num_devices = 1
+  setup = setup_lib.build(config)
+  checkpoints = Checkpoints(os.path.join(folder, 'checkpoints'))
+  try:
+    progress, _ = checkpoints.restore(checkpoints.latest_step(), setup.initial_progress())
+  finally:
+    checkpoints.close()
+  variables = progress.state.variables()
+  images = normalize(jnp.asarray(setup.dataset.test_images[: config.batch_size]))
+  network = setup.trainer.network.clone(dropout_rate=0.0)
+  inverted = jax.jit(lambda v, x: invert(network.stages(v, train=True), x).reconstructions[0])(
+      variables, images
+  )
+  errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
+  return tuple(np.asarray(values[:count]) for values in (images, inverted, errors))

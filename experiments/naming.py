@@ -1,0 +1,20 @@
+"""What a finished run is called in tables and figures."""
+
+from typing import Any
+
+
+def dataset_name(run: dict[str, Any]) -> str:
+  """The data set, with what sets its copy apart."""
+  note = run['config']['data'].get('note')
+  return f'{run["dataset"]} ({note})' if note else run['dataset']
+
+
+def network_name(run: dict[str, Any]) -> str:
+  """The network as the paper writes it: Resnet3-64, Resnet2-32max, Large CNN, ..."""
+  options = run['config']['network']
+  if run['network'] == 'resnet':
+    maximum = 'max' if options['pooling'] == 'max' else ''
+    name = f'Resnet{options["blocks_per_group"]}-{options["width"]}{maximum}'
+  else:
+    name = {'large_cnn': 'Large CNN'}.get(run['network'], run['network'])
+  return name if options['activation'] == 'leaky_relu' else f'{name}, {options["activation"]}'

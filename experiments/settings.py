@@ -1,0 +1,98 @@
+"""Named settings: a configuration each, for every own row of the paper and for studies of ours.
+
+`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale` and
+`mnist_small_50/entropy` are ours (see `STUDIES`).
+"""
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments import defaults, digits_50, paper, records
+from experiments.validation import flatten, resolve
+from multiscale_inversion.errors import UserError
+
+OBJECTIVES = ('supervised', 'entropy', 'global', 'multiscale')
+DIGITS_LABELS = (20, 50, 100, 200)
+# Images of 28x28 on two cores: Resnet1-16max, 2,400 steps of 50.
+_SMALL = {
+    'network.name': 'resnet',
+    'network.blocks_per_group': 1,
+    'network.width': 16,
+    'network.pooling': 'max',
+    'num_epochs': 1,
+}
+
+
+def _slug(label: str) -> str:
+  return label.lower().replace(',', '').replace(' ', '_')
+
+
+def of_row(table: paper.Table, row: paper.Row, num_labeled: int) -> str:
+  """The name of the setting of one of the paper's own rows."""
+  *network, objective = row.label.split(', ')[:2]
+  dataset = table.dataset.removesuffix('_cropped')
+  return f'{dataset}_{num_labeled}/{_slug(" ".join(network))}/{_slug(objective)}'
+
+
+def _from_paper() -> dict[str, dict[str, Any]]:
+  return {
+      of_row(table, row, number): {
+          'data.name': table.dataset,
+          'data.num_labeled': number,
+          **row.changes,
+      }
+      for table in paper.TABLES.values()
+      for row in table.rows
+      for number in table.labels
+      if row.changes is not None
+  }
+
+
+def _studies() -> dict[str, dict[str, Any]]:
+  found = {}
+  for objective in OBJECTIVES:
+    for number in DIGITS_LABELS:
+      changes = {'data.num_labeled': number, 'objective.name': objective}
+      found[f'digits_{number}/{objective}'] = changes
+    for dataset in ('mnist', 'fashion_mnist'):
+      data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
+      found[f'{dataset}_small_50/{objective}'] = data | _SMALL
+  return found
+
+
+PAPER = _from_paper()
+STUDIES = _studies()
+
+
+def names() -> tuple[str, ...]:
+  """The names that `config` takes."""
+  return (*PAPER, *STUDIES)
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+  """The settings whose names match any of the patterns (as of file names: `*`), in their order.
+
+  Raises:
+    UserError: for a pattern that matches none.
+  """
+  for pattern in patterns:
+    if not fnmatch.filter(names(), pattern):
+      raise UserError(f'settings: {pattern!r} matches none; --list prints those there are')
+  return [name for name in names() if any(fnmatch.fnmatch(name, p) for p in patterns)]
+
+
+def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
+  """A configuration as a finished run records it, by dotted keys, without `free` ones."""
+  flat = flatten(ConfigDict(records.as_json(resolve(config).to_dict())))
+  return {key: value for key, value in flat.items() if key not in free}
+
+
+def config(name: str) -> ConfigDict:
+  """The configuration of a setting."""
+  base = digits_50 if name.startswith('digits_') else defaults
+  made = base.get_config()
+  made.update_from_flattened_dict({**PAPER, **STUDIES}[name])
+  return made

@@ -1,0 +1,193 @@
+"""Runs settings times seeds, one after the other or all seeds of a setting in one program.
+
+    python -m experiments.sweep --settings='cifar10_8000/*' --seeds=0-3
+
+A setting is a row of the paper's tables or a study (`experiments/settings.py`; `--list` prints
+all); patterns are separated by commas. Each run has its folder, DIR/SETTING/seed_N, under
+`--workdir=DIR` (default: runs/sweep); what is finished is skipped, what was interrupted goes on, so
+the same command resumes. With `--vectorized` all seeds of a setting train in one program, in
+DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all runs.
+`--select_learning_rate=EPOCHS` first selects each setting's learning rate as the paper does, by
+trials of so many epochs.
+"""
+
+import ast
+import os
+import re
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import cli, defaults, records, select_learning_rate, settings
+from experiments.main import StopRequest
+from experiments.run import Diverged, Interrupted, train_and_evaluate
+from experiments.validation import flatten, unknown_key, validate
+from multiscale_inversion.errors import UserError
+
+_SETTINGS = flags.DEFINE_list('settings', [], 'Names of settings, or patterns of them.')
+_SEEDS = flags.DEFINE_string('seeds', '0', 'Seeds, as 0-3 or 0,2,5.')
+_LIST = flags.DEFINE_bool('list', False, 'Print the settings and end.')
+_VECTORIZED = flags.DEFINE_bool('vectorized', False, 'All seeds of a setting in one program.')
+_SET = flags.DEFINE_list('set', [], 'KEY=VALUE changes of every configuration.')
+_SELECT = flags.DEFINE_integer(
+    'select_learning_rate', None, 'Epochs of the trials that select a learning rate.'
+)
+
+
+class Job(NamedTuple):
+  """A run of the sweep.
+
+  Attributes:
+    name: the setting's.
+    folder: of the run.
+    config: the run's.
+  """
+
+  name: str
+  folder: str
+  config: ConfigDict
+
+
+def main(argv: list[str]) -> int:
+  """Runs the program; returns its exit status."""
+  cli.refuse_arguments(argv)
+  if _LIST.value:
+    print('\n'.join(settings.names()))
+    return 0
+  if not _SETTINGS.value:
+    raise UserError('--settings: missing; --list prints them')
+  workdir = flags.FLAGS.workdir or os.path.join('runs', 'sweep')
+  jobs = make_jobs(
+      settings.matching(_SETTINGS.value),
+      parse_seeds(_SEEDS.value),
+      parse_changes(_SET.value),
+      workdir,
+      _VECTORIZED.value,
+  )
+  command = shlex.join(['python', '-m', 'experiments.sweep', *sys.argv[1:]])
+  try:
+    failed = run_jobs(jobs, StopRequest(), command, _SELECT.value)
+  except Interrupted as interruption:
+    print(f'{interruption}; the same command goes on from there', file=sys.stderr)
+    return cli.INTERRUPTED
+  for job, reason in failed:
+    print(f'error: {job.folder}: {reason}', file=sys.stderr)
+  return 1 if failed else 0
+
+
+def parse_seeds(text: str) -> list[int]:
+  """`0-3` or `0,2,5` as a list."""
+  seeds = []
+  for part in text.split(','):
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    if not match or (match[2] and int(match[2]) < int(match[1])):
+      raise UserError(f'--seeds: {text!r}; allowed: as 0-3 or 0,2,5')
+    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+  return seeds
+
+
+def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
+  """`['num_epochs=2', 'network.activation=sigmoid']` as a dictionary.
+
+  Raises:
+    UserError: for what is no such pair, or an unknown key.
+  """
+  known, changes = flatten(defaults.get_config()), {}
+  for pair in pairs:
+    key, separator, value = pair.partition('=')
+    if not separator:
+      raise UserError(f'--set: {pair!r}; allowed: KEY=VALUE')
+    if key not in known:
+      raise UserError(unknown_key(key))
+    try:
+      changes[key] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+      changes[key] = value
+  return changes
+
+
+def make_jobs(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    changes: dict[str, object],
+    workdir: str,
+    vectorized: bool,
+) -> list[Job]:
+  """The runs of a sweep, each configuration checked before any starts.
+
+  Raises:
+    UserError: for a wrong value, or vectorized seeds that are not successive.
+  """
+  if vectorized and list(seeds) != list(range(seeds[0], seeds[0] + len(seeds))):
+    raise UserError(f'--seeds: {list(seeds)}; allowed with --vectorized: successive ones')
+  jobs = []
+  for name in names:
+    groups = [(seeds[0], len(seeds))] if vectorized else [(seed, 1) for seed in seeds]
+    for seed, count in groups:
+      config = settings.config(name)
+      try:
+        config.update_from_flattened_dict({**changes, 'seed': seed, 'num_seeds': count})
+      except (TypeError, ValueError) as error:
+        raise UserError(f'--set: {" ".join(str(error).split())}') from error
+      validate(config)
+      part = f'seed_{seed}' if count == 1 else f'seeds_{seed}-{seed + count - 1}'
+      jobs.append(Job(name, os.path.join(workdir, name, part), config))
+  return jobs
+
+
+def run_jobs(
+    jobs: Sequence[Job], stop: StopRequest, command: str, selection_epochs: int | None
+) -> list[tuple[Job, str]]:
+  """Runs what is not finished, in order.
+
+  Returns:
+    The runs that diverged, with the reason: they do not end the sweep.
+
+  Raises:
+    UserError: as `train_and_evaluate`.
+    Interrupted: if `stop` said so.
+  """
+  failed, seconds = [], []
+  for index, job in enumerate(jobs):
+    finished = records.read_json(os.path.join(job.folder, 'summary.json')) is not None
+    left = len(jobs) - index
+    estimate = f', about {statistics.mean(seconds) * left / 60:.0f} min left' if seconds else ''
+    state = 'finished before' if finished else f'starts{estimate}'
+    print(f'[{index + 1}/{len(jobs)}] {job.folder}: {state}', file=sys.stderr, flush=True)
+    if finished:
+      continue
+    started = time.monotonic()
+    try:
+      if selection_epochs:
+        _select(job, stop, command, selection_epochs)
+      train_and_evaluate(job.config, job.folder, stop.requested, command)
+    except Diverged as divergence:
+      failed.append((job, str(divergence)))
+    seconds.append(time.monotonic() - started)
+    jax.clear_caches()  # the programs of a finished run serve no other
+  return failed
+
+
+def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
+  """Sets a run's learning rate to the one selected for its setting, by trials of its first seed."""
+  folder = os.path.join(os.path.dirname(job.folder), 'learning_rate')
+  path = os.path.join(folder, 'learning_rate.json')
+  chosen = records.read_json(path)
+  if chosen is None:
+    trial = job.config.copy_and_resolve_references()
+    trial.num_epochs, trial.num_seeds = epochs, 1
+    rate, reasons = select_learning_rate.select(trial, folder, stop, command)
+    chosen = {'learning_rate': rate, 'diverged': reasons, 'epochs': epochs, 'command': command}
+    records.write_json(path, chosen)
+  job.config.learning_rate = chosen['learning_rate']
+
+
+if __name__ == '__main__':
+  cli.run(main, needs_config=False)

@@ -1,0 +1,94 @@
+"""Several seeds in one program against single runs."""
+
+import json
+import statistics
+
+import pytest
+
+from experiments import report, run
+from multiscale_inversion.errors import UserError
+from tests.experiments import tiny
+
+SEEDS = (3, 4, 5)
+STEPS = 6  # 4 an epoch
+
+
+pytestmark = pytest.mark.usefixtures('one_block')
+
+
+def make_config(**changes):
+  return tiny.config(**{'seed': SEEDS[0], 'num_steps': STEPS, **changes})
+
+
+def lines(folder):
+  return [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def single(tmp_path_factory):
+  """The records and the summary of each seed's own run."""
+  found = {}
+  for seed in SEEDS:
+    folder = tmp_path_factory.mktemp(f'single_{seed}')
+    summary = run.train_and_evaluate(make_config(seed=seed), str(folder))
+    found[seed] = lines(folder), summary
+  assert len({summary['train']['train/loss'] for _, summary in found.values()}) == len(SEEDS)
+  return found
+
+
+@pytest.mark.parametrize('mode', ['vectorized', 'sequential'])
+def test_each_seed_is_its_single_run(tmp_path, single, mode):
+  config = make_config(num_seeds=len(SEEDS), seeds_mode=mode)
+  summary = run.train_and_evaluate(config, str(tmp_path))
+  for seed in SEEDS:
+    records, own = single[seed]
+    found = lines(tmp_path / f'seed_{seed}')
+    assert [set(record) for record in found] == [set(record) for record in records]
+    for one, other in zip(found, records, strict=True):
+      assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+    assert own['test_error'] == pytest.approx(found[-1]['test/error'])
+  errors = [single[seed][1]['test_error'] for seed in SEEDS]
+  assert summary['seeds'] == [
+    {'seed': seed, 'test_error': pytest.approx(error)} for seed, error in zip(SEEDS, errors)
+  ]
+  assert summary['test_error'] == pytest.approx(statistics.mean(errors))
+  assert summary['test_error_std'] == pytest.approx(statistics.stdev(errors))
+  assert summary['num_parameters'] == single[SEEDS[0]][1]['num_parameters']
+  means = lines(tmp_path)
+  for index, record in enumerate(means):
+    of_seeds = [single[seed][0][index] for seed in SEEDS]
+    expected = {key: statistics.mean(r[key] for r in of_seeds) for key in record}
+    assert record == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_resumed_seeds(tmp_path, single):
+  config = make_config(num_seeds=len(SEEDS), seeds_mode='vectorized')
+  with pytest.raises(run.Interrupted):
+    run.train_and_evaluate(config, str(tmp_path), lambda step: step >= 4)
+  run.train_and_evaluate(config, str(tmp_path))
+  for seed in SEEDS:
+    for one, other in zip(lines(tmp_path / f'seed_{seed}'), single[seed][0], strict=True):
+      assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+
+
+def test_an_objective_that_does_not_invert(tmp_path):
+  changes = {'num_seeds': 2, 'objective.name': 'supervised', 'num_steps': 4}
+  run.train_and_evaluate(make_config(**changes), str(tmp_path))
+  assert all(record['train/reconstruction/0'] > 0 for record in lines(tmp_path / 'seed_4'))
+
+
+def test_the_report_counts_each_seed(tmp_path, single):
+  summary = {
+    **single[SEEDS[0]][1], 'test_error': 2.0, 'test_error_std': 1.0,
+    'seeds': [{'seed': 3, 'test_error': 1.0}, {'seed': 4, 'test_error': 3.0}],
+  }
+  path = tmp_path / 'runs.json'
+  path.write_text(json.dumps([summary, {**single[5][1], 'test_error': 5.0}]))
+  (row,) = report.table(report.load_runs([str(path)])).splitlines()[2:]
+  assert '| 3.00 ± 2.00 | 3: 1.00, 4: 3.00, 5: 5.00 |' in row
+
+
+def test_seeds_are_not_streamed(tmp_path):
+  config = make_config(num_seeds=2, **{'data.placement': 'host'})
+  with pytest.raises(UserError, match=r'data\.placement: .*num_seeds=1'):
+    run.train_and_evaluate(config, str(tmp_path / 'run'))
