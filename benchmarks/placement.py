@@ -16,9 +16,8 @@ from experiments import setup as setup_lib
 from experiments.validation import resolve
 
 
-def make(placement):
+def make(config, placement):
   """An epoch of training, over and over."""
-  config = digits_50.get_config()
   config.data.placement = placement
   config.num_epochs = 1000
   setup = setup_lib.build(resolve(config))
@@ -38,7 +37,7 @@ def main():
   parser.add_argument('--rounds', type=int, default=9)
   parser.add_argument('--out')
   arguments = parser.parse_args()
-  made = {placement: make(placement) for placement in ('device', 'host')}
+  made = {placement: make(digits_50.get_config(), placement) for placement in ('device', 'host')}
   times = timing.interleave({name: epoch for name, (epoch, _) in made.items()}, arguments.rounds)
   (count,) = {count for _, count in made.values()}
   measured = {

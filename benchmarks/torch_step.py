@@ -53,10 +53,11 @@ def _pool(z, size):
   return z if size == 1 else F.avg_pool2d(z, size)
 
 
-def large_cnn_layers(channels: int, num_classes: int) -> nn.ModuleList:
+def large_cnn_layers(channels: int, num_classes: int, width: int = 96) -> nn.ModuleList:
   """The Large CNN."""
   layers = []
-  for features, size, padding, pool in large_cnn.LAYERS:
+  for multiple, size, padding, pool in large_cnn.LAYERS:
+    features = multiple * width
     layers.append(_CNNLayer(channels, features, size, padding, pool))
     channels = features
   return nn.ModuleList([*layers, nn.Linear(channels, num_classes)])

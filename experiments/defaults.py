@@ -65,7 +65,7 @@ def _network() -> ConfigDict:
   network.name = 'large_cnn'
   network.blocks_per_group = placeholder(int)  # resnet: 3
   network.depth = placeholder(int)  # of the last five
-  network.width = placeholder(int)  # resnet: 64
+  network.width = placeholder(int)  # large_cnn: 96; resnet: 64
   network.kernel_size = placeholder(int)  # cnn_1d: 5
   network.num_heads = placeholder(int)  # vit: 4
   network.patch_size = placeholder(int)  # vit: 2

@@ -21,7 +21,7 @@ OBJECTIVES = {
 
 
 def _oracle(case, problem, objective, mode, train):
-  name, options, _ = problems.CASES[case]
+  name, options, _ = {**problems.CASES, **problems.FULL_CASES}[case]
   network = {'name': name, 'activation': 'leaky_relu', 'pooling': 'mean', 'negative_slope': 0.01}
   network |= {'batch_norm_epsilon': 1e-5, **options}
   return torch_oracle.loss_and_gradients(
@@ -64,6 +64,10 @@ def _compare(case, objective, mode, train, rtol, atol):
 @pytest.mark.parametrize('case', problems.CASES)
 def test_multiscale_in_training(float64, case, mode):
   _compare(case, 'multiscale', mode, True, rtol=1e-8, atol=1e-10)
+
+
+def test_the_papers_width(float64):
+  _compare('large_cnn_full', 'multiscale', 'frozen', True, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize('objective', OBJECTIVES)

@@ -101,7 +101,7 @@ def test_in_evaluation_every_mode_is_the_jacobian_at_the_running_statistics(floa
 
 @pytest.mark.parametrize('mode', ['frozen', 'batch'])
 def test_large_cnn_against_the_explicit_jacobian(float64, mode):
-  # Eight rows and 200,000 columns: the Jacobian matrices are taken row by row.
+  # Eight rows and thousands of columns: the Jacobian matrices are taken row by row.
   problem = problems.make('large_cnn', mode, batch=2)
   inversion = problem.inversion()
   if mode == 'frozen':

@@ -10,7 +10,7 @@ from multiscale_inversion import invert, networks, objectives, precision, traini
 from multiscale_inversion.errors import UserError
 
 LABELS = np.array([3, 0, 1, -1, -1, -1], np.int32)
-NETWORKS = {'resnet': {'blocks_per_group': 1, 'width': 4}, 'large_cnn': {}}
+NETWORKS = {'resnet': {'blocks_per_group': 1, 'width': 4}, 'large_cnn': {'width': 4}}
 
 
 pytestmark = pytest.mark.usefixtures('little_optimization')

@@ -9,17 +9,18 @@ from multiscale_inversion.networks.convolutional import ConvBlock, Convolutional
 from multiscale_inversion.networks.normalized import LayerOptions
 
 GLOBAL = 0
-# (number of filters, size of filters, padding, pooling size), from the input on. The paper prints
-# the last pooling as 6, all of space for 32x32 images; global pooling serves images of any size.
+# (number of filters by the width, size of filters, padding, pooling size), from the input on. The
+# paper prints the last pooling as 6, all of space for 32x32 images; global pooling serves images of
+# any size.
 LAYERS = (
-    (96, 3, 'same', 1),
-    (96, 3, 'full', 1),
-    (96, 3, 'full', 2),
-    (192, 3, 'valid', 1),
-    (192, 3, 'full', 1),
-    (192, 3, 'valid', 2),
-    (192, 3, 'valid', 1),
-    (192, 1, 'same', GLOBAL),
+    (1, 3, 'same', 1),
+    (1, 3, 'full', 1),
+    (1, 3, 'full', 2),
+    (2, 3, 'valid', 1),
+    (2, 3, 'full', 1),
+    (2, 3, 'valid', 2),
+    (2, 3, 'valid', 1),
+    (2, 1, 'same', GLOBAL),
 )
 MINIMAL_IMAGE = 12
 
@@ -53,13 +54,20 @@ class ConvLayer(nn.Module):
 class LargeCNN(ConvolutionalNetwork):
   """Eight convolutional layers and a dense classifier: L = 9, 1,370,986 parameters on 32x32x3.
 
-  Its attributes are those of `ConvolutionalNetwork`; `pooling` is that of the two inner poolings.
+  Attributes (beside those of `ConvolutionalNetwork`, whose `pooling` is that of the two inner
+  poolings):
+    width: number of filters of the first three layers, at least 1; the others have twice as many.
   """
+
+  width: int = 96
 
   def setup(self):
     """Makes the layers."""
     options = self.layer_options()
-    convolutions = [ConvLayer(*layer, self.pooling, options) for layer in LAYERS]
+    convolutions = [
+        ConvLayer(multiple * self.width, *layer, self.pooling, options)
+        for multiple, *layer in LAYERS
+    ]
     classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
     self.layers = [*convolutions, classifier]
 

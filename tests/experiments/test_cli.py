@@ -122,8 +122,8 @@ ERRORS = {
   'layer twice': ([DIGITS, '--config.objective.layers=(0,0)'], 'objective.layers: (0, 0); allowed',
                   ('different',)),
   'not an option of the network': (
-    [SVHN, '--config.network.name=large_cnn', '--config.network.width=3'],
-    'network.width: not an option of large_cnn; allowed: activation', ('dropout_rate',)),
+    [SVHN, '--config.network.name=large_cnn', '--config.network.blocks_per_group=3'],
+    'network.blocks_per_group: not an option of large_cnn; allowed: activation', ('dropout_rate',)),
   'not an option of the objective': (
     [DIGITS, '--config.objective.alpha=0.5'],
     'objective.alpha: not an option of multiscale; allowed: reduction', ('stop_target',)),

@@ -31,6 +31,8 @@ def start(workdir, *arguments, devices=1, **options):
   environment = {
     **os.environ,
     'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+    'JAX_COMPILATION_CACHE_DIR': str(workdir.parent / 'compiled'),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
   }
   return subprocess.Popen(

@@ -43,7 +43,7 @@ def test_with_all_rates_diverging_the_error_says_so(tmp_path, monkeypatch):
     select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
 
 
-def test_trains_for_real(tmp_path):
+def test_trains_for_real(tmp_path, quick_compilation):
   config = digits_50.get_config()
   config.network.width = 2
   config.network.blocks_per_group = 1

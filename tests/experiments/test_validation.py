@@ -54,7 +54,7 @@ def test_resolve_keeps_what_is_set():
 
 def test_resolve_leaves_options_that_the_network_does_not_take():
   network = resolve(changed({'network.name': 'large_cnn'}, svhn_500.get_config)).network
-  assert (network.blocks_per_group, network.width) == (None, None)
+  assert (network.blocks_per_group, network.width) == (None, 96)
   assert (network.pooling, network.dropout_rate) == ('mean', 0.2)
 
 
@@ -111,8 +111,8 @@ def no_data(monkeypatch):
 
 
 @pytest.mark.parametrize(('changes', 'start', 'allowed'), [
-  ({'network.name': 'large_cnn', 'network.width': 3}, 'network.width: not an option of large_cnn;',
-   'dropout_rate'),
+  ({'network.name': 'large_cnn', 'network.num_heads': 3},
+   'network.num_heads: not an option of large_cnn;', 'dropout_rate'),
   ({'network.name': 'large_cnn', 'network.blocks_per_group': 2},
    'network.blocks_per_group: not an option of large_cnn;', 'pooling'),
   ({'objective.alpha': 0.5}, 'objective.alpha: not an option of multiscale;', 'stop_target'),
