@@ -11,6 +11,8 @@ from multiscale_inversion import objectives
 pytest.importorskip('torch', reason='PyTorch is not installed: no independent implementation')
 import torch_oracle
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 OBJECTIVES = {
     'supervised': {},
     'entropy': {},

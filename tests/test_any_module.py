@@ -10,6 +10,8 @@ from multiscale_inversion import invert, invert_module, losses
 from multiscale_inversion.errors import UserError
 from tests import problems
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 
 class Inner(nn.Module):
   @nn.compact

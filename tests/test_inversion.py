@@ -6,6 +6,8 @@ import pytest
 
 from multiscale_inversion import Inversion, hold_in_inverse, invert, networks, objectives
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 MODES = ('frozen', 'batch', 'running')
 SMALL = ('resnet', 'resnet_deep', 'resnet_max')
 

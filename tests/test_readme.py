@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
-def test_the_example_runs(capsys):
+def test_the_example_runs(capsys, little_optimization):
   (code,) = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
   expected = re.search(r'print\(.*\)  # (.*)', code)[1]
   names = {}

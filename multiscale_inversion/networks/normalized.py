@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 
 from multiscale_inversion.networks import layers
+from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
 from multiscale_inversion.networks.normalization import BatchNorm
 
@@ -45,7 +45,7 @@ def finish_layer(options: LayerOptions, z: jax.Array, train: bool, inverse: bool
       name='norm',
   )(z, train=train, inverse=inverse)
   z = layers.activation(options.activation, options.negative_slope)(z)
-  return nn.Dropout(options.dropout_rate, name='dropout')(z, deterministic=not train)
+  return Dropout(options.dropout_rate, name='dropout')(z, deterministic=not train)
 
 
 class NormalizedNetwork(LayeredNetwork):

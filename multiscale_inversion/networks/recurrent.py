@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from multiscale_inversion.networks import layers
+from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
 
 
@@ -38,7 +39,7 @@ class RecurrentLayer(nn.Module):
     z = nn.RNN(cell, name='recurrence')(z, initial_carry=start)
     if self.last:
       z = z[:, -1]
-    return nn.Dropout(self.dropout_rate, name='dropout')(z, deterministic=not train)
+    return Dropout(self.dropout_rate, name='dropout')(z, deterministic=not train)
 
 
 class RecurrentNetwork(LayeredNetwork):

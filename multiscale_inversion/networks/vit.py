@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks import layers
+from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
 
 
@@ -65,7 +66,7 @@ class EncoderBlock(nn.Module):
     del inverse
     width = z.shape[-1]
     common = {'kernel_init': layers.initializer(self.initializer), 'dtype': self.dtype}
-    drop = lambda y: nn.Dropout(self.dropout_rate)(y, deterministic=not train)
+    drop = lambda y: Dropout(self.dropout_rate)(y, deterministic=not train)
     y = nn.LayerNorm(dtype=self.dtype, name='norm_attention')(z)
     z = z + drop(nn.MultiHeadDotProductAttention(self.num_heads, name='attention', **common)(y))
     y = nn.LayerNorm(dtype=self.dtype, name='norm_perceptron')(z)

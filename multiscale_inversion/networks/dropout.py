@@ -1,0 +1,80 @@
+"""Dropout whose masks cost little to draw."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.extend import random as jax_random
+
+# A mask is drawn so many 32-bit words at a time: what is drawn stays in a CPU's cache.
+_CHUNK_WORDS = 2**16
+_LEVELS = 2**16
+
+
+class Dropout(nn.Module):
+  """Dropout (Srivastava et al., JMLR 15, 2014): in training, values are zeroed at random.
+
+  As `flax.linen.Dropout`, with masks drawn at 16 bits a value, both halves of each of Threefry's
+  words being used: on a CPU, drawing 32 bits a value as `jax.random.bernoulli` does took a quarter
+  of a training step of the Large CNN.
+
+  Attributes:
+    rate: share of the values dropped, in [0, 1); rounded to a multiple of 2^-16.
+  """
+
+  rate: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    """Drops values of x; what is kept is divided by the share kept.
+
+    Args:
+      x: any floating-point array.
+      deterministic: return x as it is. Otherwise `apply` takes `rngs={'dropout': key}`.
+
+    Returns:
+      An array of the shape and the dtype of x.
+    """
+    dropped = dropped_levels(self.rate)
+    if deterministic or not dropped:
+      return x
+    kept = keep_mask(self.make_rng('dropout'), dropped, x.shape)
+    return jnp.where(kept, x / (1 - dropped / _LEVELS), jnp.zeros_like(x))
+
+
+def dropped_levels(rate: float) -> int:
+  """The rate in units of 2^-16, less than all of them."""
+  return min(round(rate * _LEVELS), _LEVELS - 1)
+
+
+def keep_mask(key: jax.Array, dropped: int, shape: tuple[int, ...]) -> jax.Array:
+  """Draws a mask.
+
+  Args:
+    key: random key.
+    dropped: the probability that a value is dropped, in units of 2^-16.
+    shape: of the mask.
+
+  Returns:
+    True where a value is kept, bool, of that shape.
+  """
+  count = math.prod(shape)
+  words = -(-count // 2)
+  chunk = min(words, _CHUNK_WORDS)
+
+  def draw(index):
+    drawn = _random_words(key, index, chunk)
+    return jnp.stack([drawn & (_LEVELS - 1), drawn >> 16]) >= dropped
+
+  mask = jax.lax.map(draw, jnp.arange(-(-words // chunk), dtype=jnp.uint32))
+  return mask.reshape(-1)[:count].reshape(shape)
+
+
+def _random_words(key: jax.Array, index: jax.Array, count: int) -> jax.Array:
+  """The `index`-th chunk of `count` random 32-bit words of a key."""
+  if str(jax.random.key_impl(key)) != 'threefry2x32':
+    return jax.random.bits(jax.random.fold_in(key, index), (count,), jnp.uint32)
+  # One block of the cipher for two words, where `jax.random.bits` takes one for each.
+  counters = index * jnp.uint32(count) + jnp.arange(count, dtype=jnp.uint32)
+  return jax_random.threefry_2x32(jax.random.key_data(key), counters)
