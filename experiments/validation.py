@@ -60,6 +60,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'objective.alpha': _range(0, 1),
     'objective.beta': _range(0, 1),
     'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
+    'objective.unlabeled': _choice(lambda: objectives.UNLABELED),
     'objective.layers': _layers,
     'seed': _range(0, _HUGE),
     'num_seeds': _positive,

@@ -13,6 +13,7 @@ from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.inversion import Inversion
 
 REDUCTIONS = ('batch', 'group')
+UNLABELED = ('entropy', 'information')
 
 # (inversion, labels [N], mask [N]: 1 where labeled, 0 where not) -> loss per observation [N]
 Term = Callable[[Inversion, jax.Array, jax.Array], jax.Array]
@@ -61,13 +62,24 @@ def labeled_cross_entropy(reduction: str = 'batch') -> Term:
   return term
 
 
-def unlabeled_entropy(reduction: str = 'batch') -> Term:
-  """1{unlabeled} L_E(x); the arguments are those of `labeled_cross_entropy`."""
+def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Term:
+  """1{unlabeled} L_E(x).
+
+  Args:
+    reduction: as of `labeled_cross_entropy`.
+    unlabeled: `entropy`, L_E (Eq. 4), or in its place `information`, which also keeps the mean
+      prediction spread over the classes; see `losses.information`.
+  """
   scale = _group_scale(reduction)
+  check_choice('objective.unlabeled', unlabeled, UNLABELED)
 
   def term(inversion, labels, mask):
     del labels
-    value = losses.entropy(inversion.activations[-1])
+    logits = inversion.activations[-1]
+    if unlabeled == 'entropy':
+      value = losses.entropy(logits)
+    else:
+      value = losses.information(logits, 1 - mask)
     return jnp.where(mask > 0, 0, value) * scale(1 - mask)
 
   return term
@@ -110,27 +122,35 @@ def multiscale_reconstruction(layers: Sequence[int] | None, stop_target: bool) -
   return term
 
 
-def supervised(reduction: str = 'batch') -> Objective:
-  """The labeled observations' cross-entropy alone."""
+def supervised(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+  """The labeled observations' cross-entropy alone.
+
+  It has no loss of unlabeled ones: `unlabeled` is there so that a configuration that sets it can
+  be compared with this one, and changes nothing.
+  """
+  check_choice('objective.unlabeled', unlabeled, UNLABELED)
   return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
 
 
-def entropy(reduction: str = 'batch') -> Objective:
+def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
   """Cross-entropy and entropy (Eq. 6 without its reconstruction)."""
   terms = [
       (1.0, per_log_classes(labeled_cross_entropy(reduction))),
-      (1.0, per_log_classes(unlabeled_entropy(reduction))),
+      (1.0, per_log_classes(unlabeled_entropy(reduction, unlabeled))),
   ]
   return Objective(terms, inverts=False)
 
 
-def global_(reduction: str = 'batch') -> Objective:
+def global_(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
   """Cross-entropy, entropy, and the reconstruction of the input (Eq. 6, 9)."""
-  return Objective([*entropy(reduction).terms, (1.0, input_reconstruction())])
+  return Objective([*entropy(reduction, unlabeled).terms, (1.0, input_reconstruction())])
 
 
 def multiscale(
-    reduction: str = 'batch', layers: Sequence[int] | None = None, stop_target: bool = False
+    reduction: str = 'batch',
+    layers: Sequence[int] | None = None,
+    stop_target: bool = False,
+    unlabeled: str = 'entropy',
 ) -> Objective:
   """Cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
 
@@ -138,9 +158,10 @@ def multiscale(
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
+    unlabeled: `entropy` or `information`, see `unlabeled_entropy`.
   """
   reconstruction = multiscale_reconstruction(layers, stop_target)
-  return Objective([*entropy(reduction).terms, (1.0, reconstruction)])
+  return Objective([*entropy(reduction, unlabeled).terms, (1.0, reconstruction)])
 
 
 def convex(
@@ -148,6 +169,7 @@ def convex(
     beta: float | None = None,
     normalized: bool = False,
     reduction: str = 'batch',
+    unlabeled: str = 'entropy',
 ) -> Objective:
   """Alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5, of the predecessor).
 
@@ -156,6 +178,7 @@ def convex(
     beta: share of the entropy in the rest, in [0, 1].
     normalized: divide L_R by the input's dimension. Eq. 5 does not.
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
+    unlabeled: `entropy` or `information`, see `unlabeled_entropy`.
 
   Raises:
     UserError: if alpha or beta is missing or out of range.
@@ -166,7 +189,7 @@ def convex(
     check_range(f'objective.{name}', value, 0, 1)
   terms = [
       (alpha, labeled_cross_entropy(reduction)),
-      ((1 - alpha) * beta, unlabeled_entropy(reduction)),
+      ((1 - alpha) * beta, unlabeled_entropy(reduction, unlabeled)),
       ((1 - alpha) * (1 - beta), input_reconstruction(normalized=normalized)),
   ]
   return Objective(terms)

@@ -50,6 +50,17 @@ def all_sum(tree: Any, axis_name: str | None) -> Any:
   return unravel(jax.lax.psum(vector, axis_name))
 
 
+def sum_over_devices(tree: Any) -> Any:
+  """Sums a tree over the devices where code is mapped over them; else the tree itself.
+
+  For what does not know whether it is mapped, as losses.
+  """
+  try:
+    return jax.lax.psum(tree, AXIS)
+  except NameError:  # no axis of this name
+    return tree
+
+
 def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
   """A random key for each device; the key itself where there is one device."""
   if axis_name is None:

@@ -115,6 +115,38 @@ def test_a_label_outside_gives_finite_values_and_derivatives(label):
     assert np.isfinite(jax.jit(jax.vmap(derivative))(z, labels)).all()
 
 
+def _mutual_information(logits):
+  p = _softmax(logits)
+  return scipy.special.entr(p.mean(0)).sum() - scipy.special.entr(p).sum(1).mean()
+
+
+def test_information_and_its_gradient(float64):
+  """The mean over the mask against mutual information, its gradient against finite differences."""
+  random = np.random.RandomState(0)
+  logits, mask = 2 * random.standard_normal((6, 4)), np.array([1.0, 0, 1, 1, 0, 1])
+  chosen = mask > 0
+
+  def mean(z):
+    return jnp.mean(losses.information(z, jnp.asarray(mask))[chosen])
+
+  value, gradient = jax.jit(jax.value_and_grad(mean))(logits)
+  np.testing.assert_allclose(value, -_mutual_information(logits[chosen]), rtol=1e-12)
+  step = 1e-6
+  for place in np.ndindex(logits.shape):
+    moved = [logits.copy(), logits.copy()]
+    for sign, z in zip((1, -1), moved):
+      z[place] += sign * step
+    difference = np.subtract(*(_mutual_information(z[chosen]) for z in moved))
+    np.testing.assert_allclose(gradient[place], -difference / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+def test_information_of_saturated_logits_and_of_no_observation_is_finite():
+  z = jnp.array(SATURATED, jnp.float32)
+  for mask in (jnp.ones(len(z)), jnp.zeros(len(z)), jnp.eye(len(z))[0]):
+    f = lambda z, mask=mask: jnp.sum(losses.information(z, mask))
+    assert np.isfinite(f(z)) and np.isfinite(jax.grad(f)(z)).all()
+
+
 @pytest.mark.parametrize('classes', [2, 100])
 def test_entropy_lies_between_zero_and_the_logarithm_of_the_classes(classes):
   entropy = jax.jit(losses.entropy)

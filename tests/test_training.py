@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.special
 
 from multiscale_inversion import invert, losses, networks, objectives, training
 from multiscale_inversion.data import Sampler
@@ -327,6 +328,23 @@ def test_group_reduction_is_the_mean_of_each_group(inversion, name):
   value = objective(inversion, LABELS, MASK)
   assert value.shape == (8,)
   np.testing.assert_allclose(np.mean(value), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['entropy', 'global', 'multiscale', 'convex'])
+@pytest.mark.parametrize('reduction', ['batch', 'group'])
+def test_information_in_place_of_entropy(inversion, name, reduction):
+  """The batch's mean falls by the entropy of the unlabeled observations' mean prediction."""
+  options = {'alpha': 0.7, 'beta': 0.2} if name == 'convex' else {}
+  means = [
+    np.mean(objectives.create(name, reduction=reduction, unlabeled=unlabeled, **options)(
+      inversion, LABELS, MASK
+    )) for unlabeled in ('entropy', 'information')
+  ]
+  logits = np.asarray(inversion.activations[-1], float)[MASK == 0]
+  marginal = scipy.special.entr(np.mean(scipy.special.softmax(logits, 1), 0)).sum()
+  weight = 0.3 * 0.2 if name == 'convex' else 1 / math.log(CLASSES)
+  share = 1 if reduction == 'group' else 5 / 8
+  assert means[0] - means[1] == pytest.approx(weight * share * marginal, rel=1e-4)
 
 
 @pytest.mark.parametrize('mask', [np.zeros(8, np.float32), np.ones(8, np.float32)])

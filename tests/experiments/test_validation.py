@@ -59,16 +59,19 @@ def test_resolve_leaves_options_that_the_network_does_not_take():
 
 
 @pytest.mark.parametrize(('changes', 'filled'), [
-  ({'objective.name': 'supervised'}, {'reduction': 'batch'}),
-  ({'objective.name': 'multiscale'}, {'reduction': 'batch', 'stop_target': False}),
-  ({'objective.name': 'multiscale', 'objective.layers': (0, 2), 'objective.stop_target': True},
-   {'reduction': 'batch', 'layers': (0, 2), 'stop_target': True}),
+  ({'objective.name': 'supervised'}, {'reduction': 'batch', 'unlabeled': 'entropy'}),
+  ({'objective.name': 'multiscale'},
+   {'reduction': 'batch', 'stop_target': False, 'unlabeled': 'entropy'}),
+  ({'objective.name': 'multiscale', 'objective.layers': (0, 2), 'objective.stop_target': True,
+    'objective.unlabeled': 'information'},
+   {'reduction': 'batch', 'layers': (0, 2), 'stop_target': True, 'unlabeled': 'information'}),
   ({'objective.name': 'convex', 'objective.alpha': 0.5, 'objective.beta': 0.25},
-   {'reduction': 'batch', 'alpha': 0.5, 'beta': 0.25, 'normalized': False}),
+   {'reduction': 'batch', 'alpha': 0.5, 'beta': 0.25, 'normalized': False,
+    'unlabeled': 'entropy'}),
 ], ids=lambda value: '-'.join(map(str, value.values())))
 def test_resolve_fills_in_the_objectives_defaults(changes, filled):
   everything = dict.fromkeys(
-    ('alpha', 'beta', 'normalized', 'reduction', 'layers', 'stop_target'), None
+    ('alpha', 'beta', 'normalized', 'reduction', 'layers', 'stop_target', 'unlabeled'), None
   )
   objective = resolve(changed(changes, defaults.get_config)).objective
   assert objective.to_dict() == everything | filled | {'name': changes['objective.name']}
@@ -157,7 +160,7 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
   ('data.nam', f'data.nam: unknown key; allowed under data: {DATA}'),
   ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
   ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alpha, beta, layers, '
-   'name, normalized, reduction, stop_target'),
+   'name, normalized, reduction, stop_target, unlabeled'),
 ])
 def test_unknown_key(key, text):
   assert unknown_key(key) == text
@@ -193,6 +196,7 @@ def test_missing_key(key):
   ('network.initializer', 'zeros', 'glorot_uniform'),
   ('objective.name', 'vat', 'supervised, entropy, global, multiscale, convex'),
   ('objective.reduction', 'sum', 'batch, group'),
+  ('objective.unlabeled', 'balance', 'entropy, information'),
 ])
 def test_choices(key, value, allowed):
   text = message_of(validate, changed({key: value}))
