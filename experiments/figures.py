@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 from experiments import records
 from experiments import setup as setup_lib
-from experiments.naming import dataset_name, network_name
+from experiments.naming import dataset_name, network_name, objective_name
 from experiments.validation import from_record
 from multiscale_inversion import invert, writers
 from multiscale_inversion.checkpoints import Checkpoints
@@ -53,8 +53,9 @@ def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
   """Folders of runs of both losses, equal in all else."""
 
   def setting(run):
-    config = {**run['config'], 'objective': run['config']['objective'].get('reduction')}
-    return repr(sorted(config.items()))
+    objective = run['config']['objective']
+    shared = [objective.get(key) for key in ('reduction', 'unlabeled')]
+    return repr(sorted({**run['config'], 'objective': shared}.items()))
 
   found = {(setting(run), run['objective']): folder for folder, run in runs.items()}
   for (key, objective), folder in found.items():
@@ -68,7 +69,7 @@ def title(run: dict[str, Any]) -> str:
       dataset_name(run),
       f'{run["num_labeled"]} labels',
       network_name(run),
-      run['objective'],
+      objective_name(run),
       f'seed {run["seed"]}',
   )
   return ', '.join(parts)

@@ -18,3 +18,11 @@ def network_name(run: dict[str, Any]) -> str:
   else:
     name = {'large_cnn': 'Large CNN'}.get(run['network'], run['network'])
   return name if options['activation'] == 'leaky_relu' else f'{name}, {options["activation"]}'
+
+
+def objective_name(run: dict[str, Any]) -> str:
+  """The objective, with the loss of unlabeled observations where it is not the paper's entropy."""
+  unlabeled = run['config']['objective'].get('unlabeled')
+  if run['objective'] == 'supervised' or unlabeled in (None, 'entropy'):
+    return run['objective']
+  return f'{run["objective"]} ({unlabeled})'

@@ -112,7 +112,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         naming.dataset_name(run),
         run['num_labeled'],
         naming.network_name(run),
-        run['objective'],
+        naming.objective_name(run),
         f'{run["num_epochs"]:.4g}',
         markdown.mean_and_deviation(errors),
         seeds,

@@ -1,7 +1,8 @@
 """Named settings: a configuration each, for every own row of the paper and for studies of ours.
 
-`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale` and
-`mnist_small_50/entropy` are ours (see `STUDIES`).
+`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
+`digits_50_paper/multiscale` (the same by the paper's protocol alone) and `mnist_small_50/entropy`
+are ours (see `STUDIES`).
 """
 
 import fnmatch
@@ -24,6 +25,13 @@ _SMALL = {
     'network.pooling': 'max',
     'num_epochs': 1,
 }
+# What `digits_50.py` changes of the paper's protocol, beside the network and the number of epochs.
+_PROTOCOL = (
+    'network.batch_norm_inverse',
+    'network.dropout_rate',
+    'objective.reduction',
+    'objective.unlabeled',
+)
 
 
 def _slug(label: str) -> str:
@@ -57,6 +65,7 @@ def _studies() -> dict[str, dict[str, Any]]:
     for number in DIGITS_LABELS:
       changes = {'data.num_labeled': number, 'objective.name': objective}
       found[f'digits_{number}/{objective}'] = changes
+      found[f'digits_{number}_paper/{objective}'] = changes | dict.fromkeys(_PROTOCOL)
     for dataset in ('mnist', 'fashion_mnist'):
       data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
       found[f'{dataset}_small_50/{objective}'] = data | _SMALL

@@ -7,13 +7,13 @@ from experiments import report
 from multiscale_inversion import UserError
 
 
-def _run(objective, seed, error, **network):
+def _run(objective, seed, error, unlabeled='entropy', **network):
   options = {'blocks_per_group': 2, 'width': 32, 'pooling': 'mean', 'activation': 'leaky_relu'}
   config = {'network': options | network, 'data': {'data_dir': f'folder {seed}'}, 'seed': seed}
   return {
       'dataset': 'digits', 'network': 'resnet', 'objective': objective, 'num_labeled': 50,
       'seed': seed, 'test_error': error, 'num_epochs': 40.0,
-      'config': config | {'objective': objective},
+      'config': config | {'objective': {'name': objective, 'unlabeled': unlabeled}},
   }  # fmt: skip
 
 
@@ -21,6 +21,7 @@ def test_runs_that_differ_in_their_seed_share_a_row():
   errors = [9.5, 4.25, 3.0]
   runs = [_run('multiscale', seed, errors[seed]) for seed in (2, 0, 1)]
   runs += [_run('global', 0, 7.0), _run('multiscale', 0, 8.0, pooling='max')]
+  runs += [_run(name, 0, 5.0, 'information') for name in ('supervised', 'entropy')]
   lines = report.table(runs).splitlines()[2:]
   mean, deviation = statistics.mean(errors), statistics.stdev(errors)
   assert lines == [
@@ -28,6 +29,8 @@ def test_runs_that_differ_in_their_seed_share_a_row():
       '| 0: 9.50, 1: 4.25, 2: 3.00 |',
       '| digits | 50 | Resnet2-32 | global | 40 | 7.00 | 0: 7.00 |',
       '| digits | 50 | Resnet2-32max | multiscale | 40 | 8.00 | 0: 8.00 |',
+      '| digits | 50 | Resnet2-32 | supervised | 40 | 5.00 | 0: 5.00 |',
+      '| digits | 50 | Resnet2-32 | entropy (information) | 40 | 5.00 | 0: 5.00 |',
   ]
 
 
