@@ -33,7 +33,8 @@ def get_config() -> ConfigDict:
   config.objective.beta = placeholder(float)
   config.objective.normalized = placeholder(bool)  # convex: divide L_R by the input's dimension
   config.objective.reduction = placeholder(str)  # 'batch', or 'group': mean over each group
-  # Of unlabeled observations: 'entropy', or 'information', which spreads them over the classes too.
+  # Of unlabeled observations: 'entropy'; 'information', which also spreads them over the classes;
+  # or 'none'.
   config.objective.unlabeled = placeholder(str)
   config.objective.layers = placeholder(tuple)  # multiscale: which layers count; all if None
   config.objective.stop_target = placeholder(bool)  # multiscale: activations as constant targets

@@ -1,8 +1,9 @@
 """Named settings: a configuration each, for every own row of the paper and for studies of ours.
 
 `svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
-`digits_50_paper/multiscale` (the same by the paper's protocol alone) and `mnist_small_50/entropy`
-are ours (see `STUDIES`).
+`digits_50_paper/multiscale` (the same by the paper's protocol alone),
+`digits_50_ablation/stopped_target` (one change of that) and `mnist_small_50/entropy` are ours (see
+`STUDIES`).
 """
 
 import fnmatch
@@ -32,6 +33,20 @@ _PROTOCOL = (
     'objective.reduction',
     'objective.unlabeled',
 )
+# One change each of `digits_50_paper/multiscale`: what the paper leaves open.
+ABLATIONS = {
+    'inverse_batch': {'network.batch_norm_inverse': 'batch'},
+    'inverse_running': {'network.batch_norm_inverse': 'running'},
+    'stopped_target': {'objective.stop_target': True},
+    'group_means': {'objective.reduction': 'group'},
+    'inner_layers': {'objective.layers': (1, 2, 3, 4, 5, 6)},
+    'last_layers': {'objective.layers': (4, 5, 6)},
+    'information': {'objective.unlabeled': 'information'},
+    'no_entropy': {'objective.unlabeled': 'none'},
+    'labeled_fraction_0.2': {'labeled_fraction': 0.2},
+    'labeled_fraction_0.8': {'labeled_fraction': 0.8},
+    'unlabeled_all': {'data.unlabeled': 'all'},
+}
 
 
 def _slug(label: str) -> str:
@@ -69,7 +84,8 @@ def _studies() -> dict[str, dict[str, Any]]:
     for dataset in ('mnist', 'fashion_mnist'):
       data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
       found[f'{dataset}_small_50/{objective}'] = data | _SMALL
-  return found
+  base = found['digits_50_paper/multiscale']
+  return found | {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
 
 
 PAPER = _from_paper()

@@ -13,7 +13,7 @@ from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.inversion import Inversion
 
 REDUCTIONS = ('batch', 'group')
-UNLABELED = ('entropy', 'information')
+UNLABELED = ('entropy', 'information', 'none')
 
 # (inversion, labels [N], mask [N]: 1 where labeled, 0 where not) -> loss per observation [N]
 Term = Callable[[Inversion, jax.Array, jax.Array], jax.Array]
@@ -68,7 +68,7 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
   Args:
     reduction: as of `labeled_cross_entropy`.
     unlabeled: `entropy`, L_E (Eq. 4), or in its place `information`, which also keeps the mean
-      prediction spread over the classes; see `losses.information`.
+      prediction spread over the classes, see `losses.information`; or `none`, zero.
   """
   scale = _group_scale(reduction)
   check_choice('objective.unlabeled', unlabeled, UNLABELED)
@@ -76,6 +76,8 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
   def term(inversion, labels, mask):
     del labels
     logits = inversion.activations[-1]
+    if unlabeled == 'none':
+      return jnp.zeros_like(mask)
     if unlabeled == 'entropy':
       value = losses.entropy(logits)
     else:
@@ -158,7 +160,7 @@ def multiscale(
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
-    unlabeled: `entropy` or `information`, see `unlabeled_entropy`.
+    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
   """
   reconstruction = multiscale_reconstruction(layers, stop_target)
   return Objective([*entropy(reduction, unlabeled).terms, (1.0, reconstruction)])
@@ -178,7 +180,7 @@ def convex(
     beta: share of the entropy in the rest, in [0, 1].
     normalized: divide L_R by the input's dimension. Eq. 5 does not.
     reduction: `batch` or `group`, see `labeled_cross_entropy`.
-    unlabeled: `entropy` or `information`, see `unlabeled_entropy`.
+    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
 
   Raises:
     UserError: if alpha or beta is missing or out of range.

@@ -347,6 +347,13 @@ def test_information_in_place_of_entropy(inversion, name, reduction):
   assert means[0] - means[1] == pytest.approx(weight * share * marginal, rel=1e-4)
 
 
+def test_without_a_loss_of_unlabeled_observations(inversion):
+  ce, _, distances = in_numpy(inversion)
+  value = objectives.create('multiscale', unlabeled='none')(inversion, LABELS, MASK)
+  expected = ce / math.log(CLASSES) + reconstruction_of('multiscale', distances)
+  np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize('mask', [np.zeros(8, np.float32), np.ones(8, np.float32)])
 def test_group_reduction_of_an_empty_group_is_finite(inversion, mask):
   labels = np.where(mask > 0, 1, -1)

@@ -196,7 +196,7 @@ def test_missing_key(key):
   ('network.initializer', 'zeros', 'glorot_uniform'),
   ('objective.name', 'vat', 'supervised, entropy, global, multiscale, convex'),
   ('objective.reduction', 'sum', 'batch, group'),
-  ('objective.unlabeled', 'balance', 'entropy, information'),
+  ('objective.unlabeled', 'balance', 'entropy, information, none'),
 ])
 def test_choices(key, value, allowed):
   text = message_of(validate, changed({key: value}))
