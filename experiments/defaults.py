@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
 
   config.seed = 0  # of labels, initialization, order and dropout
   config.num_seeds = 1  # train with seeds seed, seed + 1, ... in one program
-  config.seeds_mode = placeholder(str)  # 'vectorized' or 'sequential'; the backend's faster if None
+  config.seeds_mode = placeholder(str)  # 'vectorized' or 'sequential', which is None's
   config.batch_size = 50
   config.labeled_fraction = 0.5  # of a batch
   config.num_epochs = 400

@@ -142,7 +142,7 @@ def build(config: ConfigDict) -> Setup:
       ),
       sampler,
       seeds,
-      None if len(seeds) == 1 else config.seeds_mode or seeds_lib.default_mode(),
+      None if len(seeds) == 1 else config.seeds_mode or seeds_lib.DEFAULT_MODE,
       _for_seeds(seeds, training.keys_from_seed),
       train_data if on_host else devices.replicate(train_data),
       on_host,
