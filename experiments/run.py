@@ -174,7 +174,7 @@ class _Run:
         )
 
   def _test(self) -> list[dict[str, float]]:
-    variables = self._progress.state.variables()
+    variables = self._setup.trainer.evaluated(self._progress.state)
     measured = self._of_each_seed(self._evaluate(variables, self._setup.test_data))
     self._test_errors = [100 * means['error'].value() for means in measured]
     return [

@@ -70,7 +70,14 @@ class Setup(NamedTuple):
   def _initial_state(self, seed: int) -> training.TrainState:
     trainer, shape = self.trainer, self.dataset.train_images.shape[1:]
     key = training.keys_from_seed(seed).init
-    return training.create_state(trainer.network, trainer.optimizer, key, shape)
+    return training.create_state(
+        trainer.network,
+        trainer.optimizer,
+        key,
+        shape,
+        trainer.objective,
+        len(self.dataset.train_images),
+    )
 
 
 def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
@@ -139,6 +146,7 @@ def build(config: ConfigDict) -> Setup:
           devices.axis_name,
           matmul_precision,
           config.rematerialize,
+          num_steps,
       ),
       sampler,
       seeds,
