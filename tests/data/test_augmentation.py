@@ -11,6 +11,8 @@ from multiscale_inversion.data import augmentation, normalize
 from multiscale_inversion.data import strong_augmentation as strong
 from multiscale_inversion.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 SHAPES = [(8, 8, 1), (32, 32, 3), (9, 12, 2)]
 RANDOM = ('noise', 'shift', 'flip', 'flip_shift', 'cutout', 'strong')
 
