@@ -69,10 +69,10 @@ def train_and_evaluate(
     run.train(should_stop)
   finally:
     run.close()
-  summary = run.summary(command)
+  summary = records.as_json(run.summary(command))
   if parallel.is_main_process():
     records.write_json(summary_path, summary)
-  return records.as_json(summary)
+  return summary
 
 
 class _Run:

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from experiments import defaults
 from multiscale_inversion import data, losses, networks, objectives, precision, seeds
+from multiscale_inversion.data import augmentation
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.networks import layers, normalization
@@ -25,6 +26,11 @@ def _range(low: float, high: float, *, open_end: bool = False) -> Callable[[str,
 def _layers(key: str, value: Any) -> None:
   if not value or any(not isinstance(v, int) or v < 0 for v in value) or len({*value}) < len(value):
     raise UserError(f'{key}: {value!r}; allowed: a tuple of different layers, as (0, 3)')
+
+
+def _layer_weights(key: str, value: Any) -> None:
+  if not value or any(not isinstance(v, int | float) or v < 0 for v in value):
+    raise UserError(f'{key}: {value!r}; allowed: a tuple of numbers from 0 up, as (1.0, 0.5)')
 
 
 def _epochs(key: str, value: Any) -> None:
@@ -55,12 +61,15 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'network.batch_norm_momentum': _range(0, 1, open_end=True),
     'network.batch_norm_epsilon': _range(0, 1),
     'network.initializer': _choice(lambda: layers.INITIALIZERS),
+    'augmentation.weak': _choice(augmentation.names),
+    'augmentation.strong': _choice(augmentation.names),
     'objective.name': lambda key, value: objectives.check_name(value),
     'objective.alpha': _range(0, 1),
     'objective.beta': _range(0, 1),
     'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
     'objective.unlabeled': _choice(lambda: objectives.UNLABELED),
     'objective.layers': _layers,
+    'objective.layer_weights': _layer_weights,
     'objective.form': _choice(lambda: losses.FORMS),
     'objective.rule': _choice(lambda: objectives.RULES),
     'objective.rate': _range(0, 1e6),

@@ -36,7 +36,7 @@ class TrainState(NamedTuple):
   params: Any
   batch_stats: Any
   opt_state: optax.OptState
-  memory: Any = {}
+  memory: Any
 
   def variables(self) -> dict[str, Any]:
     """What `apply` and `stages` take."""

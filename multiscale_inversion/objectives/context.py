@@ -74,7 +74,7 @@ class Evaluation(NamedTuple):
 
   values: jax.Array
   news: Any = None
-  scalars: dict[str, jax.Array] = {}
+  scalars: dict[str, jax.Array] | None = None
 
 
 def _keep(memory: Any, news: Any, params: Any) -> Any:

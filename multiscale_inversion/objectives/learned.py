@@ -1,8 +1,7 @@
 """Weights of losses that learn themselves (Section 4)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +9,11 @@ import jax.numpy as jnp
 from multiscale_inversion import losses
 from multiscale_inversion.errors import check_choice, check_range
 from multiscale_inversion.objectives import paper
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation, Start, batch_mean
-from multiscale_inversion.objectives.objective import Loss, Objective, per_log_classes
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation, batch_mean
+from multiscale_inversion.objectives.objective import Objective, per_log_classes
 
 RULES = ('gradient', 'speed')
+LEAST = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,9 @@ def gradient_rule(rate: float) -> Rule:
 
       beta_k <- K beta_k exp(-rate L_k) / sum_j beta_j exp(-rate L_j)
 
-  They stay positive, and only differences between losses move them: from losses that stay large to
-  those that are small.
+  They stay positive, at least `LEAST` before the last scaling, from where a weight comes back as
+  soon as its loss is smaller than others. Only differences between losses move them: away from
+  losses that stay large, to those that are small.
 
   Args:
     rate: of the weights, from 0 up; 0 keeps them.
@@ -48,7 +49,8 @@ def gradient_rule(rate: float) -> Rule:
 
   def update(memory, means):
     logits = jnp.log(memory['weights']) - rate * means
-    return {'weights': means.size * jax.nn.softmax(logits)}
+    weights = jnp.maximum(means.size * jax.nn.softmax(logits), LEAST)
+    return {'weights': means.size * weights / jnp.sum(weights)}
 
   return Rule(lambda count: {'weights': jnp.ones(count)}, update)
 
@@ -106,7 +108,10 @@ def learned(
     rate: of the gradient rule.
     decay: of the speed rule's running means.
     power: of the speed rule.
-    reduction, unlabeled, stop_target, form: as of `paper.multiscale`.
+    reduction: as of `paper.multiscale`.
+    unlabeled: as of `paper.multiscale`.
+    stop_target: as of `paper.multiscale`.
+    form: as of `paper.multiscale`.
   """
   check_choice('objective.rule', rule, RULES)
   for name, value in (('rate', rate), ('power', power)):

@@ -83,7 +83,7 @@ class Objective:
       if isinstance(term, ContextTerm):
         found = term.loss(inversion, labels, mask, _own(context, index))
         news[str(index)] = found.news
-        scalars |= found.scalars
+        scalars |= found.scalars or {}
         values = found.values
       else:
         values = term(inversion, labels, mask)
@@ -128,8 +128,8 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
     >>> objective = add(supervised(), (0.1, my_loss), (lambda progress: progress, entropy_term()))
   """
   terms, inverts = [], False
-  for part in parts:
-    weight, part = part if isinstance(part, tuple) else (1.0, part)
+  for entry in parts:
+    weight, part = entry if isinstance(entry, tuple) else (1.0, entry)
     if isinstance(part, Objective):
       terms += [(_product(weight, own), term) for own, term in part.terms]
       inverts |= part.inverts

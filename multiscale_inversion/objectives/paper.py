@@ -42,7 +42,9 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
     if unlabeled == 'none':
       return jnp.zeros(mask.shape)
     logits = inversion.activations[-1]
-    return losses.entropy(logits) if unlabeled == 'entropy' else losses.information(logits, 1 - mask)
+    if unlabeled == 'entropy':
+      return losses.entropy(logits)
+    return losses.information(logits, 1 - mask)
 
   return on_unlabeled(term, reduction)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.objectives import baselines, learned, paper
+from multiscale_inversion.objectives.context import ContextTerm
 from multiscale_inversion.objectives.objective import Objective, Term, add
 
 
@@ -13,10 +14,13 @@ def of_function(function: Objective | Term | None = None) -> Objective:
   """A loss of the user's own: a function (inversion, labels, mask) -> [N], or what `add` takes.
 
   Raises:
-    UserError: if there is none.
+    UserError: if it is none of these.
   """
-  if function is None:
-    raise UserError('objective.function: function needs it; allowed: a loss, set in a file')
+  if not isinstance(function, Objective | ContextTerm) and not callable(function):
+    raise UserError(
+        f'objective.function: {function!r}; allowed: a function (inversion, labels, mask) -> [N], '
+        'set in a configuration file'
+    )
   return add(function)
 
 

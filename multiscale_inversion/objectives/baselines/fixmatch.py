@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.errors import check_range
+from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation, batch_mean
 from multiscale_inversion.objectives.objective import Objective, add, unlabeled
 
@@ -18,7 +18,8 @@ def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.A
   """1{max q >= threshold} H(argmax q, p(strong)), q = softmax(weak) constant (Eq. 4).
 
   Args:
-    weak, strong: logits of weakly and strongly augmented images, shape [N, C].
+    weak: logits of weakly augmented images, shape [N, C].
+    strong: of the same, strongly augmented, shape [N, C].
     threshold: tau, in [0, 1].
 
   Returns:

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.consistency import squared_difference
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, add
 
@@ -23,7 +23,7 @@ def ema_decay(step: jax.Array, decay: float) -> jax.Array:
 
 
 def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
-  """decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
+  """Returns decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
   return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, values)
 
 
@@ -68,4 +68,5 @@ def mean_teacher(
     decay: of the averages.
     reduction: of the cross-entropy, see `objective.labeled`.
   """
-  return add(labeled_cross_entropy_alone(reduction), (ramps.gaussian(weight, rampup), teacher(decay)))
+  ramp = ramps.gaussian(weight, rampup)
+  return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))

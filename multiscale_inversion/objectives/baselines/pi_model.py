@@ -38,4 +38,5 @@ def pi_model(
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
     reduction: of the cross-entropy, see `objective.labeled`.
   """
-  return add(labeled_cross_entropy_alone(reduction), (ramps.gaussian(weight, rampup), second_pass()))
+  ramp = ramps.gaussian(weight, rampup)
+  return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

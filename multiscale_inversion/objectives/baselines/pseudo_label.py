@@ -31,8 +31,8 @@ def pseudo_label(
 
   Args:
     weight: alpha_f, of the unlabeled observations' loss at the end.
-    ramp_start, ramp_end: where the weight begins to grow and where it is reached (Eq. 16's T_1 and
-      T_2), shares of the training in [0, 1].
+    ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training.
+    ramp_end: where it is reached, T_2; from `ramp_start` up.
     reduction: see `objective.labeled`.
   """
   term = lambda inversion, labels, mask: pseudo_label_loss(inversion.activations[-1])

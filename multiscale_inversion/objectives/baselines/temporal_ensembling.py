@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
+from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.consistency import squared_difference
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, add
 
