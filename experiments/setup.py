@@ -178,4 +178,6 @@ def _check_layers(config: ConfigDict, setup: Setup) -> None:
     raise UserError(f'objective.layers: {layers}; allowed: 0 to {depth - 1}')
   count = len(layers or range(depth))
   if weights and len(weights) != count:
-    raise UserError(f'objective.layer_weights: {len(weights)} weights; allowed: {count}, one a layer')
+    raise UserError(
+        f'objective.layer_weights: {len(weights)} weights; allowed: {count}, one a layer'
+    )
