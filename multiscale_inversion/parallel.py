@@ -61,6 +61,14 @@ def sum_over_devices(tree: Any) -> Any:
     return tree
 
 
+def mean_over_devices(tree: Any) -> Any:
+  """The mean over the devices, each of which has an equal share; as `sum_over_devices`."""
+  try:
+    return jax.lax.pmean(tree, AXIS)
+  except NameError:  # no axis of this name
+    return tree
+
+
 def gather_over_devices(tree: Any) -> Any:
   """Joins the devices' arrays along their first axes, for all devices; as `sum_over_devices`."""
   try:

@@ -26,6 +26,9 @@ CASES = {
     'multiscale', {'reduction': 'group'}, {'batch_norm_inverse': 'batch', 'pooling': 'max'}
   ),
   'supervised': ('supervised', {}, {}),
+  'learned, speed': ('learned', {'rule': 'speed'}, {}),
+  'mean teacher': ('mean_teacher+multiscale', {'weight': 1.0}, {}),
+  'temporal ensembling': ('temporal_ensembling', {'weight': 1.0}, {}),
 }
 
 
@@ -48,7 +51,9 @@ def train(case, num_devices):
     np.arange(20, dtype=np.int32), np.arange(20, 84, dtype=np.int32),
   )
   keys = training.keys_from_seed(0)
-  state = training.create_state(network, trainer.optimizer, keys.init, (8, 8, 1))
+  state = training.create_state(
+    network, trainer.optimizer, keys.init, (8, 8, 1), trainer.objective, 84
+  )
   to_double = lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf
   state = jax.tree.map(to_double, state)
   progress = training.start(trainer, sampler, state, data)
@@ -97,8 +102,10 @@ def test_devices_equal_one(compared, case):
 
 @pytest.mark.parametrize('case', CASES)
 def test_gradients_and_metrics_travel_in_one_message(compared, case):
-  # The mean prediction, which the loss needs, is one more.
-  assert compared[case]['all_reduces'] == 1 + ('information' in case)
+  # The mean prediction or loss, which the loss itself needs, is one more.
+  assert compared[case]['all_reduces'] == 1 + ('information' in case or 'learned' in case)
+  # Predictions of an ensemble, their images and counts, for the table that all devices hold.
+  assert compared[case]['all_gathers'] == (3 if 'ensembling' in case else 0)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,6 @@ from multiscale_inversion.objectives.context import (
     ContextTerm,
     Evaluation,
     Start,
-    batch_mean,
 )
 from multiscale_inversion.objectives.learned import RULES
 from multiscale_inversion.objectives.objective import (
@@ -47,7 +46,6 @@ __all__ = [
     'Term',
     'Weight',
     'add',
-    'batch_mean',
     'check_name',
     'create',
     'defaults',

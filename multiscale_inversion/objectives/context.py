@@ -5,9 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from multiscale_inversion import parallel
 from multiscale_inversion.inversion import Inversion
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images) -> images of the same shape
@@ -69,7 +67,7 @@ class Evaluation(NamedTuple):
   Attributes:
     values: the loss per observation, shape [N].
     news: what `ContextTerm.update` takes; any tree of arrays.
-    scalars: what is recorded with the step's metrics, by name.
+    scalars: what is recorded with the step's metrics, by name; of several devices, their mean.
   """
 
   values: jax.Array
@@ -103,10 +101,3 @@ class ContextTerm:
   update: Callable[[Any, Any, Any], Any] = _keep
   averaged: Callable[[Any], Any] | None = None
   inverts: bool = False
-
-
-def batch_mean(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-  """The mean of [N] over the whole batch, of all devices, where the mask [N] is 1."""
-  mask = jnp.ones_like(values) if mask is None else mask
-  total, count = parallel.sum_over_devices((jnp.sum(jnp.where(mask > 0, values, 0)), jnp.sum(mask)))
-  return total / jnp.maximum(count, 1)

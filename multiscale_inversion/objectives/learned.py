@@ -6,10 +6,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion import losses
+from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import check_choice, check_range
 from multiscale_inversion.objectives import paper
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation, batch_mean
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, per_log_classes
 
 RULES = ('gradient', 'speed')
@@ -127,7 +127,7 @@ def learned(
     layers = losses.layer_losses(inversion, form, stop_target)
     values = [head(inversion, labels, mask) for head in heads]
     values += [layer / len(layers) for layer in layers]
-    means = jnp.stack([batch_mean(value) for value in values])
+    means = parallel.mean_over_devices(jnp.mean(jnp.stack(values), axis=1))
     memory = chosen.update(context.memory, jax.lax.stop_gradient(means))
     weights = memory['weights']
     names = ['cross_entropy', 'entropy', *(f'reconstruction/{k}' for k in range(len(layers)))]

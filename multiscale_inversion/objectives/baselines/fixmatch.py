@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from multiscale_inversion import losses
 from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation, batch_mean
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, add, unlabeled
 
 
@@ -43,7 +43,7 @@ def strong_pass(threshold: float) -> ContextTerm:
     logits = context.predict(context.strong(augmentation, context.images), dropout)
     weak = inversion.activations[-1]
     certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
-    share = batch_mean(certain.astype(jnp.float32), 1 - mask)
+    share = jnp.sum(jnp.where(certain, 1 - mask, 0)) / jnp.maximum(jnp.sum(1 - mask), 1)
     return Evaluation(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
 
   return ContextTerm(loss)
