@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import display, records, steps
+from experiments import display, records, skipped, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
@@ -62,8 +62,10 @@ def train_and_evaluate(
   if summary is not None:
     return summary
   setup = setup_lib.build(config)
+  records.check_data(workdir, setup.dataset)
   if parallel.is_main_process():
-    records.claim(workdir, resolved)
+    skipped.show(setup.dataset.skipped)
+    records.claim(workdir, resolved, setup.dataset)
   run = _Run(resolved, setup, workdir)
   try:
     run.train(should_stop)
@@ -221,7 +223,7 @@ class _Run:
         'dataset': config.data.name,
         'network': config.network.name,
         'objective': config.objective.name,
-        'num_labeled': config.data.num_labeled,
+        'num_labeled': self._setup.sampler.num_labeled,
         'seed': config.seed,
         'num_parameters': self._num_parameters,
         'num_steps': self._num_steps,
@@ -229,6 +231,7 @@ class _Run:
         'wall_time_s': round(time.monotonic() - self._started, 2),
         'train': {name: round(v, 6) for name, v in mean_scalars(self._scalars).items()},
         **self._each_seed(),
+        **records.about_data(self._setup.dataset),
         'command': command,
         'config': config.to_dict(),
         'hardware': records.hardware(),

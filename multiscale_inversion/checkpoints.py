@@ -57,6 +57,15 @@ class Checkpoints:
     restored = self._manager.restore(step, args=items)
     return restored.training, restored.notes
 
+  def restore_as_saved(self, step: int) -> Any:
+    """Restores a checkpoint without knowing what is in it.
+
+    Returns:
+      The pytree, of host arrays, its named tuples as dictionaries.
+    """
+    items = ocp.args.Composite(training=ocp.args.StandardRestore())
+    return self._manager.restore(step, args=items).training
+
   def close(self) -> None:
     """Waits until everything is saved."""
     self._manager.wait_until_finished()
