@@ -32,17 +32,11 @@ def get_config() -> ConfigDict:
 
   config.network = _network()
 
-  config.objective = ConfigDict()
-  config.objective.name = 'multiscale'  # 'supervised', 'entropy', 'global' or 'convex'
-  config.objective.alpha = placeholder(float)  # convex: the weights of Eq. 5
-  config.objective.beta = placeholder(float)
-  config.objective.normalized = placeholder(bool)  # convex: divide L_R by the input's dimension
-  config.objective.reduction = placeholder(str)  # 'batch', or 'group': mean over each group
-  # Of unlabeled observations: 'entropy'; 'information', which also spreads them over the classes;
-  # or 'none'.
-  config.objective.unlabeled = placeholder(str)
-  config.objective.layers = placeholder(tuple)  # multiscale: which layers count; all if None
-  config.objective.stop_target = placeholder(bool)  # multiscale: activations as constant targets
+  config.objective = _objective()
+  # What the network is trained on: 'none', 'noise', 'shift', 'flip_shift', ...
+  config.augmentation = ConfigDict()
+  config.augmentation.weak = 'none'
+  config.augmentation.strong = 'strong'  # of objectives that compare two, as 'fixmatch'
 
   config.seed = 0  # of labels, initialization, order and dropout
   config.num_seeds = 1  # train with seeds seed, seed + 1, ... in one program
@@ -65,6 +59,40 @@ def get_config() -> ConfigDict:
   config.log_every_steps = 100  # and at the end of each epoch
   config.checkpoint_every_seconds = 60.0
   return config
+
+
+def _objective() -> ConfigDict:
+  objective = ConfigDict()
+  # 'supervised', 'entropy', 'global', 'multiscale', 'convex', 'learned'; methods of others:
+  # 'pseudo_label', 'pi_model', 'temporal_ensembling', 'virtual_adversarial', 'mean_teacher',
+  # 'fixmatch'; each with '+multiscale' or '+global' behind it to add the reconstruction loss; or
+  # 'function'. Each takes some of the options.
+  objective.name = 'multiscale'
+  objective.function = placeholder(object)  # function: a loss of your own, set in a file
+  objective.alpha = placeholder(float)  # convex: the weights of Eq. 5
+  objective.beta = placeholder(float)
+  objective.normalized = placeholder(bool)  # convex: divide L_R by the input's dimension
+  objective.reduction = placeholder(str)  # 'batch', or 'group': mean over each group
+  # Of unlabeled observations: 'entropy'; 'information', which also spreads them over the classes;
+  # or 'none'.
+  objective.unlabeled = placeholder(str)
+  objective.layers = placeholder(tuple)  # multiscale: which layers count; all if None
+  objective.layer_weights = placeholder(tuple)  # multiscale: theirs; equal if None
+  objective.stop_target = placeholder(bool)  # multiscale: activations as constant targets
+  objective.form = placeholder(str)  # multiscale: 'output', 'layer' or 'input'
+  objective.rule = placeholder(str)  # learned: 'gradient' or 'speed'
+  objective.rate = placeholder(float)  # learned by gradient: 0.001
+  objective.power = placeholder(float)  # learned by speed: 1
+  objective.decay = placeholder(float)  # of averages: learned 0.99, ensembling 0.6, teacher 0.99
+  objective.weight = placeholder(float)  # of a method's loss of unlabeled observations
+  objective.rampup = placeholder(float)  # in which share of the training it is reached
+  objective.ramp_start = placeholder(float)  # pseudo_label: 0.1
+  objective.ramp_end = placeholder(float)  # pseudo_label: 0.6
+  objective.threshold = placeholder(float)  # fixmatch: 0.95
+  objective.epsilon = placeholder(float)  # virtual_adversarial: 2.5
+  objective.xi = placeholder(float)  # virtual_adversarial: 0.01
+  objective.num_iterations = placeholder(int)  # virtual_adversarial: 1
+  return objective
 
 
 def _network() -> ConfigDict:

@@ -12,7 +12,7 @@ a group, twice the width, images slightly turned, stretched and shifted (4.5 %; 
 
     python -m experiments.main --config=experiments/digits_50.py
 
-The paper's own loss: --config.objective.unlabeled=entropy.
+The paper's own loss: the option `objective.unlabeled` as `entropy`.
 """
 
 from experiments import defaults

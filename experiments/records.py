@@ -3,7 +3,9 @@
 `config.json`, `data.json`, `summary.json`.
 """
 
+import hashlib
 import importlib.metadata
+import inspect
 import json
 import os
 import platform
@@ -16,6 +18,7 @@ from ml_collections import ConfigDict
 from experiments.validation import flatten
 from multiscale_inversion import data
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.objectives import ContextTerm, Objective
 from multiscale_inversion.trained import CONFIG_FILE, DATA_FILE
 
 # What may differ when a run is resumed: where things are, and how often one looks.
@@ -39,8 +42,31 @@ def write_json(path: str, content: Any) -> None:
 
 
 def as_json(content: Any) -> Any:
-  """The content as it would be read back from a file: tuples as lists, say."""
-  return json.loads(json.dumps(content))
+  """The content as it would be read back from a file: tuples as lists, functions by name."""
+  return json.loads(json.dumps(content, default=describe))
+
+
+def describe(value: Any) -> str:
+  """What is no JSON, a loss of the user's own, by its name and a digest of its source.
+
+  The digest tells a function from one of the same name that was changed since.
+  """
+  if isinstance(value, Objective):
+    parts = ', '.join(
+        f'{describe(weight) if callable(weight) else weight} * {describe(term)}'
+        for weight, term in value.terms
+    )
+    return f'sum of {parts}'
+  if isinstance(value, ContextTerm):
+    return describe(value.loss)
+  if not callable(value):
+    raise TypeError(f'{value!r} cannot be written to a file')
+  name = getattr(value, '__qualname__', type(value).__qualname__)
+  try:
+    source = inspect.getsource(value)
+  except (OSError, TypeError):
+    return name
+  return f'{name} (source {hashlib.sha256(source.encode()).hexdigest()[:8]})'
 
 
 def read_json(path: str) -> Any:
@@ -90,10 +116,11 @@ def claim(workdir: str, config: ConfigDict, dataset: data.Dataset) -> None:
     os.makedirs(workdir, exist_ok=True)
   except OSError as error:
     raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
-  for name, content in ((CONFIG_FILE, config.to_dict()), (DATA_FILE, _data_record(dataset))):
+  contents = {CONFIG_FILE: config.to_dict(), DATA_FILE: _data_record(dataset)}
+  for name, content in contents.items():
     path = os.path.join(workdir, name)
     if not os.path.exists(path):
-      write_json(path, content)
+      write_json(path, as_json(content))
 
 
 def check_data(workdir: str, dataset: data.Dataset) -> None:

@@ -71,10 +71,10 @@ def train_and_evaluate(
     run.train(should_stop)
   finally:
     run.close()
-  summary = run.summary(command)
+  summary = records.as_json(run.summary(command))
   if parallel.is_main_process():
     records.write_json(summary_path, summary)
-  return records.as_json(summary)
+  return summary
 
 
 class _Run:
@@ -176,7 +176,7 @@ class _Run:
         )
 
   def _test(self) -> list[dict[str, float]]:
-    variables = self._progress.state.variables()
+    variables = self._setup.trainer.evaluated(self._progress.state)
     measured = self._of_each_seed(self._evaluate(variables, self._setup.test_data))
     self._test_errors = [100 * means['error'].value() for means in measured]
     return [
@@ -211,7 +211,9 @@ class _Run:
         'test_errors': self._test_errors,
         'scalars': self._scalars,
     }
-    self._checkpoints.save(self._step, self._devices.first(self._progress), notes)
+    progress = self._devices.first(self._progress)
+    variables = self._setup.trainer.evaluated(progress.state)
+    self._checkpoints.save(self._step, progress, notes, variables)
     self._saved = time.monotonic()
 
   def summary(self, command: str) -> dict[str, Any]:

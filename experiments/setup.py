@@ -19,6 +19,7 @@ from multiscale_inversion import (
     training,
 )
 from multiscale_inversion import seeds as seeds_lib
+from multiscale_inversion.data import augmentation
 from multiscale_inversion.errors import UserError
 
 
@@ -70,7 +71,14 @@ class Setup(NamedTuple):
   def _initial_state(self, seed: int) -> training.TrainState:
     trainer, shape = self.trainer, self.dataset.train_images.shape[1:]
     key = training.keys_from_seed(seed).init
-    return training.create_state(trainer.network, trainer.optimizer, key, shape)
+    return training.create_state(
+        trainer.network,
+        trainer.optimizer,
+        key,
+        shape,
+        trainer.objective,
+        len(self.dataset.train_images),
+    )
 
 
 def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
@@ -139,6 +147,9 @@ def build(config: ConfigDict) -> Setup:
           devices.axis_name,
           matmul_precision,
           config.rematerialize,
+          num_steps,
+          augmentation.create(config.augmentation.weak),
+          augmentation.create(config.augmentation.strong),
       ),
       sampler,
       seeds,
@@ -157,10 +168,16 @@ def build(config: ConfigDict) -> Setup:
 
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:
-  """Raises a `UserError` where the objective names a layer that the network lacks."""
-  if not config.objective.layers:
+  """Raises a `UserError` where the objective's layers or their weights are not the network's."""
+  layers, weights = config.objective.layers, config.objective.layer_weights
+  if not layers and not weights:
     return
   state = jax.eval_shape(setup.initial_state)
   depth = setup.trainer.network.bind(state.variables()).num_layers()
-  if max(config.objective.layers) >= depth:
-    raise UserError(f'objective.layers: {config.objective.layers}; allowed: 0 to {depth - 1}')
+  if layers and max(layers) >= depth:
+    raise UserError(f'objective.layers: {layers}; allowed: 0 to {depth - 1}')
+  count = len(layers or range(depth))
+  if weights and len(weights) != count:
+    raise UserError(
+        f'objective.layer_weights: {len(weights)} weights; allowed: {count}, one a layer'
+    )

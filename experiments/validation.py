@@ -1,14 +1,13 @@
 """Checks of a configuration before anything is built from it."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments import defaults
-from multiscale_inversion import data, networks, objectives, precision, seeds
-from multiscale_inversion.data import images
+from multiscale_inversion import data, losses, networks, objectives, precision, seeds
+from multiscale_inversion.data import augmentation, images
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.networks import layers, normalization
@@ -27,6 +26,11 @@ def _range(low: float, high: float, *, open_end: bool = False) -> Callable[[str,
 def _layers(key: str, value: Any) -> None:
   if not value or any(not isinstance(v, int) or v < 0 for v in value) or len({*value}) < len(value):
     raise UserError(f'{key}: {value!r}; allowed: a tuple of different layers, as (0, 3)')
+
+
+def _layer_weights(key: str, value: Any) -> None:
+  if not value or any(not isinstance(v, int | float) or v < 0 for v in value):
+    raise UserError(f'{key}: {value!r}; allowed: a tuple of numbers from 0 up, as (1.0, 0.5)')
 
 
 def _epochs(key: str, value: Any) -> None:
@@ -60,12 +64,28 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'network.batch_norm_momentum': _range(0, 1, open_end=True),
     'network.batch_norm_epsilon': _range(0, 1),
     'network.initializer': _choice(lambda: layers.INITIALIZERS),
-    'objective.name': _choice(objectives.names),
+    'augmentation.weak': _choice(augmentation.names),
+    'augmentation.strong': _choice(augmentation.names),
+    'objective.name': lambda key, value: objectives.check_name(value),
     'objective.alpha': _range(0, 1),
     'objective.beta': _range(0, 1),
     'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
     'objective.unlabeled': _choice(lambda: objectives.UNLABELED),
     'objective.layers': _layers,
+    'objective.layer_weights': _layer_weights,
+    'objective.form': _choice(lambda: losses.FORMS),
+    'objective.rule': _choice(lambda: objectives.RULES),
+    'objective.rate': _range(0, 1e6),
+    'objective.power': _range(0, 1e6),
+    'objective.decay': _range(0, 1, open_end=True),
+    'objective.weight': _range(0, 1e6),
+    'objective.rampup': _range(0, 1),
+    'objective.ramp_start': _range(0, 1),
+    'objective.ramp_end': _range(0, 1),
+    'objective.threshold': _range(0, 1),
+    'objective.epsilon': _range(0, 1e6),
+    'objective.xi': _range(1e-12, 1e6),
+    'objective.num_iterations': _range(0, 100),
     'seed': _range(0, _HUGE),
     'num_seeds': _positive,
     'seeds_mode': _choice(lambda: seeds.MODES),
@@ -159,14 +179,12 @@ def resolve(config: ConfigDict) -> ConfigDict:
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    for section, function in (
-        (config.data, data.loader(config.data.name)),
-        (config.network, networks.constructor(config.network.name)),
-        (config.objective, objectives.constructor(config.objective.name)),
+    for section, options in (
+        (config.data, data.defaults(config.data.name)),
+        (config.network, networks.defaults(config.network.name)),
+        (config.objective, objectives.defaults(config.objective.name)),
     ):
-      parameters = inspect.signature(function).parameters
       for key, value in section.items():
-        if value is None and key in parameters:
-          default = parameters[key].default
-          section[key] = None if default is inspect.Parameter.empty else default
+        if value is None and key in options:
+          section[key] = options[key]
   return config

@@ -20,14 +20,17 @@ class Inversion(NamedTuple):
     activations: z^(0) = x, ..., z^(L); L + 1 arrays, the observations along the first axis.
     reconstructions: r^(0), ..., r^(L-1); r^(l) has the shape and the dtype of z^(l).
     auxiliary: what each of the L stages returned beside z; None for a stage that returned z alone.
+    pullbacks: for each of the L stages the product with its transposed Jacobian,
+      v -> (dz^(l+1)/dz^(l))^T v, where `invert` was asked to keep them; else empty.
   """
 
   activations: tuple[jax.Array, ...]
   reconstructions: tuple[jax.Array, ...]
   auxiliary: tuple[Any, ...]
+  pullbacks: tuple[Callable[[jax.Array], jax.Array], ...] = ()
 
 
-def invert(stages: Sequence[Stage], x: jax.Array) -> Inversion:
+def invert(stages: Sequence[Stage], x: jax.Array, keep_pullbacks: bool = False) -> Inversion:
   """Runs a network of L stages and reconstructs the input of each from the network's output.
 
   The reconstruction of layer l is r^(l) = (dz^(L)/dz^(l))^T z^(L) (Eq. 7). As r^(l) is the
@@ -44,6 +47,8 @@ def invert(stages: Sequence[Stage], x: jax.Array) -> Inversion:
       say). Values that a stage closes over, parameters among them, are constants of the inverse
       and variables of an outer differentiation.
     x: z^(0), the observations, of shape [N, ...]. A floating-point array.
+    keep_pullbacks: return `pullbacks` too, from which other reconstructions can be made. They are
+      functions: what holds them cannot be the result of a compiled function.
 
   Returns:
     The `Inversion`: L + 1 activations, L reconstructions and L auxiliary values.
@@ -76,7 +81,12 @@ def invert(stages: Sequence[Stage], x: jax.Array) -> Inversion:
   for pullback in reversed(pullbacks):
     (r,) = pullback(r)
     reconstructions.append(r)
-  return Inversion(tuple(activations), tuple(reversed(reconstructions)), tuple(auxiliary))
+  kept = tuple(map(_of_one_argument, pullbacks)) if keep_pullbacks else ()
+  return Inversion(tuple(activations), tuple(reversed(reconstructions)), tuple(auxiliary), kept)
+
+
+def _of_one_argument(pullback: Callable[[jax.Array], tuple[jax.Array]]) -> Stage:
+  return lambda vector: pullback(vector)[0]
 
 
 def _with_auxiliary(stage: Stage, index: int) -> Callable[[jax.Array], tuple[jax.Array, Any]]:

@@ -133,8 +133,61 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
   return reconstruction(z, r) / dimension(z)
 
 
+# What is compared with each layer's activation z^(l), l = 0, ..., L - 1:
+# `output`: r^(l), all the way back from the network's output (Eq. 7).
+# `layer`: (dz^(l+1)/dz^(l))^T z^(l+1), back through one layer from its own output, the local form
+#   of stacked autoencoders and ladder networks (Rasmus et al., NIPS 2015, has a decoder for it).
+# `input`: for l = 1, ..., L the layer's way back to the input, x against (dz^(l)/dx)^T z^(l), the
+#   form that Section 2.2 rejects, as noise in x reaches every layer's loss.
+FORMS = ('output', 'layer', 'input')
+
+
+def layer_losses(
+    inversion: Inversion, form: str = 'output', stop_target: bool = False
+) -> list[jax.Array]:
+  """The L reconstruction losses by dimension, each of shape [N].
+
+  Args:
+    inversion: of N observations; with its `pullbacks` where the form is not `output`.
+    form: one of `FORMS`.
+    stop_target: whether what is reconstructed is a constant target, so that only the
+      reconstruction is drawn to it.
+
+  Raises:
+    ValueError: if the pullbacks are needed and were not kept.
+  """
+  targets, found = _targets_and_reconstructions(inversion, form)
+  if stop_target:
+    targets = map(jax.lax.stop_gradient, targets)
+  return [reconstruction(z, r) / dimension(z) for z, r in zip(targets, found, strict=True)]
+
+
+def _targets_and_reconstructions(inversion, form):
+  z, count = inversion.activations, len(inversion.reconstructions)
+  if form == 'output':
+    return z[:-1], inversion.reconstructions
+  if form not in FORMS:
+    raise ValueError(f'form: {form!r}; allowed: {", ".join(FORMS)}')
+  back = inversion.pullbacks
+  if len(back) != count:
+    raise ValueError(f'form {form!r} needs the pullbacks: invert(..., keep_pullbacks=True)')
+  if form == 'layer':
+    return z[:-1], [back[layer](z[layer + 1]) for layer in range(count)]
+  return [z[0]] * count, [_to_input(z[layer + 1], back[: layer + 1]) for layer in range(count)]
+
+
+def _to_input(r: jax.Array, pullbacks) -> jax.Array:
+  for pullback in reversed(pullbacks):
+    r = pullback(r)
+  return r
+
+
 def multiscale_reconstruction(
-    inversion: Inversion, layers: Sequence[int] | None = None, stop_target: bool = False
+    inversion: Inversion,
+    layers: Sequence[int] | None = None,
+    stop_target: bool = False,
+    layer_weights: Sequence[float] | None = None,
+    form: str = 'output',
 ) -> jax.Array:
   """The mean over layers of the reconstruction losses, the paper's lambda (Eq. 10).
 
@@ -142,14 +195,18 @@ def multiscale_reconstruction(
     inversion: activations and reconstructions of N observations.
     layers: which layers count; all of 0, ..., L - 1 unless given.
     stop_target: whether z^(l) is a constant target, so that only r^(l) is drawn to it.
+    layer_weights: of the layers that count, in their order; 1 over their number unless given.
+    form: see `FORMS`.
 
   Returns:
     Shape [N].
+
+  Raises:
+    ValueError: if the weights are not as many as the layers, or see `layer_losses`.
   """
-  if stop_target:
-    inversion = inversion._replace(
-        activations=tuple(map(jax.lax.stop_gradient, inversion.activations))
-    )
-  if layers is None:
-    layers = range(len(inversion.reconstructions))
-  return sum(layer_reconstruction(inversion, layer) for layer in layers) / len(layers)
+  values = layer_losses(inversion, form, stop_target)
+  layers = range(len(values)) if layers is None else layers
+  weights = [1 / len(layers)] * len(layers) if layer_weights is None else layer_weights
+  if len(weights) != len(layers):
+    raise ValueError(f'layer_weights: {len(weights)} for {len(layers)} layers')
+  return sum(weight * values[layer] for weight, layer in zip(weights, layers, strict=True))

@@ -32,6 +32,11 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> Mean:
   return Mean(total.astype(jnp.float32), jnp.sum(mask > 0).astype(jnp.float32))
 
 
+def single(value: jax.Array) -> Mean:
+  """One value as a mean."""
+  return Mean(value.astype(jnp.float32), jnp.ones((), jnp.float32))
+
+
 def add(a, b):
   """Adds two trees of `Mean`, leaf by leaf."""
   return jax.tree.map(jnp.add, a, b)

@@ -61,6 +61,14 @@ def sum_over_devices(tree: Any) -> Any:
     return tree
 
 
+def gather_over_devices(tree: Any) -> Any:
+  """Joins the devices' arrays along their first axes, for all devices; as `sum_over_devices`."""
+  try:
+    return jax.lax.all_gather(tree, AXIS, tiled=True)
+  except NameError:  # no axis of this name
+    return tree
+
+
 def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
   """A random key for each device; the key itself where there is one device."""
   if axis_name is None:

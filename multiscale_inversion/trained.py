@@ -124,6 +124,7 @@ class Trained:
 def load(directory: str, seed: int | None = None) -> Trained:
   """Loads the network of a run from its folder, as of its latest checkpoint.
 
+  It is the network that the run evaluates: of an objective that keeps averaged parameters, theirs.
   The run may be unfinished, and may have been trained on other devices, any number of them. The
   optimizer is left where it is, and no data set is read.
 
@@ -147,10 +148,10 @@ def load(directory: str, seed: int | None = None) -> Trained:
   seed = seeds[0] if seed is None else seed
   if seed not in seeds:
     raise UserError(f'seed: {seed} is none of {directory}; allowed: {", ".join(map(str, seeds))}')
-  step, state = _latest_state(directory)
+  step, variables = _latest_variables(directory)
   if len(seeds) > 1:
-    state = jax.tree.map(lambda leaf: leaf[seed - seeds[0]], state)
-  variables = jax.tree.map(jnp.asarray, state)
+    variables = jax.tree.map(lambda leaf: leaf[seed - seeds[0]], variables)
+  variables = jax.tree.map(jnp.asarray, variables)
   return Trained(network, variables, class_names, image_shape, step, matmul_precision)
 
 
@@ -168,7 +169,7 @@ def _read(directory: str, name: str) -> Any:
     raise UserError(f'{path}: not JSON ({error})') from error
 
 
-def _latest_state(directory: str) -> tuple[int, dict[str, Any]]:
+def _latest_variables(directory: str) -> tuple[int, dict[str, Any]]:
   """The step of the latest checkpoint, and its variables, on the host."""
   path = os.path.join(directory, CHECKPOINTS)
   checkpoints = Checkpoints(path) if os.path.isdir(path) else None
@@ -176,8 +177,8 @@ def _latest_state(directory: str) -> tuple[int, dict[str, Any]]:
     step = checkpoints.latest_step() if checkpoints else None
     if step is None:
       raise UserError(f'{path}: no checkpoint yet; the run must have been interrupted or finished')
-    state = checkpoints.restore_as_saved(step)['state']
+    variables = checkpoints.restore_variables(step)
   finally:
     if checkpoints:
       checkpoints.close()
-  return step, {'params': state['params'], 'batch_stats': state.get('batch_stats') or {}}
+  return step, {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}

@@ -15,7 +15,8 @@ from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.streaming import RawBatch
 from multiscale_inversion.inversion import Inversion, invert
 from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
-from multiscale_inversion.objectives import Objective
+from multiscale_inversion.objectives import Context, Objective, Start
+from multiscale_inversion.objectives.context import Augment
 
 Metrics = dict[str, metrics_lib.Mean]
 
@@ -28,12 +29,14 @@ class TrainState(NamedTuple):
     params: the network's parameters.
     batch_stats: the network's running statistics; `{}` where it has none.
     opt_state: the optimizer's state.
+    memory: what the objective's terms remember, see `objectives.ContextTerm`; `{}` for nothing.
   """
 
   step: jax.Array
   params: Any
   batch_stats: Any
   opt_state: optax.OptState
+  memory: Any
 
   def variables(self) -> dict[str, Any]:
     """What `apply` and `stages` take."""
@@ -47,11 +50,13 @@ class Batch(NamedTuple):
     images: normalized, float32, shape [N, H, W, C].
     labels: int32, shape [N]; arbitrary where mask is 0.
     mask: float32, shape [N]; 1 where labeled, 0 where not.
+    positions: in the training set, int32, shape [N]; for objectives that remember observations.
   """
 
   images: jax.Array
   labels: jax.Array
   mask: jax.Array
+  positions: jax.Array | None = None
 
 
 class TrainData(NamedTuple):
@@ -114,21 +119,38 @@ def create_state(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     image_shape: Sequence[int],
+    objective: Objective | None = None,
+    num_train: int = 0,
 ) -> TrainState:
-  """Initializes the network and the optimizer.
+  """Initializes the network, the optimizer and the objective's memory.
 
   Args:
     network: the network.
     optimizer: the optimizer.
     key: random key of the initialization.
     image_shape: (H, W, C) of the images.
+    objective: what will be minimized; needed where it has a memory.
+    num_train: size of the training set; needed where the objective remembers observations.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
   params = variables['params']
+  memory = {}
+  if objective is not None:
+    num_layers = network.bind(variables).num_layers()
+    memory = objective.init(Start(params, num_train, network.num_classes, num_layers))
   return TrainState(
-      jnp.zeros((), jnp.int32), params, variables.get('batch_stats', {}), optimizer.init(params)
+      jnp.zeros((), jnp.int32),
+      params,
+      variables.get('batch_stats', {}),
+      optimizer.init(params),
+      memory,
   )
+
+
+def _unchanged(key: jax.Array, images: jax.Array) -> jax.Array:
+  del key
+  return images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +166,9 @@ class Trainer:
     matmul_precision: of matrix products and convolutions, see `Precision.matmul`.
     rematerialize: keep of each layer its input alone, and compute the rest again where derivatives
       need it: less memory, more time.
+    num_steps: of the whole training, to which schedules in the objective refer.
+    weak: augmentation (key, images) -> images of what the network is trained on.
+    strong: a stronger one, for objectives that compare two.
   """
 
   network: LayeredNetwork
@@ -152,6 +177,9 @@ class Trainer:
   axis_name: str | None = None
   matmul_precision: str = 'highest'
   rematerialize: bool = False
+  num_steps: int = 1
+  weak: Augment = _unchanged
+  strong: Augment = _unchanged
 
   def dropout_key(self, run_key: jax.Array, step: jax.Array) -> jax.Array:
     """The key of a step's dropout, from the run's; another one on each device."""
@@ -165,7 +193,43 @@ class Trainer:
     stages = self.network.stages(variables, train=True, rngs={'dropout': dropout_key})
     if self.rematerialize:
       stages = [jax.checkpoint(stage) for stage in stages]
-    return invert(stages, images)
+    return invert(stages, images, keep_pullbacks=True)
+
+  def forward(
+      self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array
+  ) -> jax.Array:
+    """The logits of a training pass of normalized images; running statistics are not updated."""
+    variables = {'params': params, 'batch_stats': batch_stats}
+    activations, _ = self.network.apply(
+        variables, images, train=True, rngs={'dropout': dropout_key}, mutable=['batch_stats']
+    )
+    return activations[-1]
+
+  def evaluated(self, state: TrainState) -> dict[str, Any]:
+    """The variables to evaluate: averaged parameters where the objective keeps such."""
+    return {**state.variables(), 'params': self.objective.averaged(state.memory, state.params)}
+
+  def augmented(self, images: jax.Array, dropout_key: jax.Array) -> jax.Array:
+    """What the network sees of normalized images in the step of that dropout key."""
+    return self.weak(_purpose(dropout_key, 'augmentation'), images)
+
+  def _context(
+      self, state: TrainState, batch: Batch, inputs: jax.Array, params: Any, key: jax.Array
+  ) -> Context:
+    """What the objective may know; `key` is the step's."""
+    return Context(
+        images=batch.images,
+        positions=batch.positions,
+        inputs=inputs,
+        step=state.step,
+        progress=state.step.astype(jnp.float32) / self.num_steps,
+        key=_purpose(key, 'objective'),
+        params=params,
+        forward=lambda p, images, k: self.forward(p, state.batch_stats, images, k),
+        weak=self.weak,
+        strong=self.strong,
+        memory=state.memory,
+    )
 
   def train_step(
       self, state: TrainState, batch: Batch, dropout_key: jax.Array
@@ -180,27 +244,41 @@ class Trainer:
 
     Returns:
       The state after the step, and the batch's `loss`, `cross_entropy` and `entropy`, with
-      `reconstruction` and `reconstruction/l` where the objective inverts; of the state before.
+      `reconstruction` and `reconstruction/l` where the objective inverts, and what its terms have
+      recorded; of the state before.
     """
 
     def loss_of(params):
       key = self.dropout_key(dropout_key, state.step)
-      inversion = self.inversion(params, state.batch_stats, batch.images, key)
-      loss = self.objective(inversion, batch.labels, batch.mask)
-      measured = {'loss': metrics_lib.masked_mean(loss, jnp.ones_like(batch.mask))}
+      images = self.augmented(batch.images, key)
+      inversion = self.inversion(params, state.batch_stats, images, key)
+      context = self._context(state, batch, images, params, key)
+      found = self.objective.evaluate(inversion, batch.labels, batch.mask, context)
+      measured = {'loss': metrics_lib.masked_mean(found.values, jnp.ones_like(batch.mask))}
       measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
       if self.objective.inverts:
         measured |= metrics_lib.reconstruction_metrics(inversion)
-      share = jnp.mean(loss) / parallel.num_devices(self.axis_name)
-      return share, (measured, merge_updates(inversion.auxiliary))
+      measured |= {name: metrics_lib.single(value) for name, value in found.scalars.items()}
+      share = jnp.mean(found.values) / parallel.num_devices(self.axis_name)
+      return share, (measured, merge_updates(inversion.auxiliary), found.news)
 
     with jax.default_matmul_precision(self.matmul_precision):
-      gradients, (measured, updates) = jax.grad(loss_of, has_aux=True)(state.params)
+      gradients, (measured, updates, news) = jax.grad(loss_of, has_aux=True)(state.params)
     gradients, measured = parallel.all_sum((gradients, measured), self.axis_name)
     changes, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, changes)
     batch_stats = updates.get('batch_stats', state.batch_stats)
-    return TrainState(state.step + 1, params, batch_stats, opt_state), measured
+    memory = self.objective.update(state.memory, news, params)
+    return TrainState(state.step + 1, params, batch_stats, opt_state, memory), measured
+
+
+# Beside dropout, whose key is the step's own.
+_PURPOSES = ('augmentation', 'objective')
+
+
+def _purpose(step_key: jax.Array, purpose: str) -> jax.Array:
+  """A step's random key for what is not dropout."""
+  return jax.random.fold_in(step_key, _PURPOSES.index(purpose) + 1)
 
 
 def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:
@@ -214,7 +292,7 @@ def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> B
   positions = jnp.concatenate([data.labeled[labeled], data.unlabeled[unlabeled]])
   mask = jnp.concatenate([jnp.ones(labeled.shape), jnp.zeros(unlabeled.shape)])
   labels = jnp.where(mask > 0, data.labels[positions], -1)
-  return Batch(normalize(data.images[positions]), labels, mask)
+  return Batch(normalize(data.images[positions]), labels, mask, positions)
 
 
 class Progress(NamedTuple):
@@ -251,7 +329,7 @@ def zero_sums(trainer: Trainer, sampler: Sampler, state: TrainState, data: Train
 
 def prepare_batch(raw: RawBatch) -> Batch:
   """Normalizes the images of a batch that was streamed from the host."""
-  return Batch(normalize(raw.images), raw.labels, raw.mask)
+  return Batch(normalize(raw.images), raw.labels, raw.mask, raw.positions)
 
 
 def _device_batch(trainer, data, labeled, unlabeled) -> Batch:
@@ -332,7 +410,8 @@ def make_streamed_diagnosis(
 def _reconstruction_metrics(trainer, state, batch, keys) -> Metrics:
   key = trainer.dropout_key(keys.dropout, state.step)
   with jax.default_matmul_precision(trainer.matmul_precision):
-    inversion = trainer.inversion(state.params, state.batch_stats, batch.images, key)
+    images = trainer.augmented(batch.images, key)
+    inversion = trainer.inversion(state.params, state.batch_stats, images, key)
   return parallel.all_sum(metrics_lib.reconstruction_metrics(inversion), trainer.axis_name)
 
 

@@ -258,3 +258,59 @@ def test_stop_target_in_a_network_of_two_numbers(float64, stop_target):
   assert float(by_w) == pytest.approx(expected_w, rel=1e-12)
   expected_v = d0 * (-2 * w**2 * v * x) + d1 * (-2 * v * w * x)
   assert float(by_v) == pytest.approx(expected_v, rel=1e-12)
+
+
+# Other forms of reconstruction, against explicit Jacobian matrices, one observation at a time.
+
+_WEIGHTS = [np.random.RandomState(k).standard_normal((3 + k, 4 + k)) for k in range(3)]
+
+
+def _stages():
+  return [lambda z, w=w: jnp.tanh(z @ w) + 0.1 * jnp.square(z @ w) for w in _WEIGHTS]
+
+
+def _compose(stages, z):
+  for stage in stages:
+    z = stage(z)
+  return z
+
+
+def _by_jacobians(form, x):
+  """The losses of each layer of one observation x [3]."""
+  stages, found = _stages(), []
+  z = [_compose(stages[:count], x) for count in range(4)]
+  for layer in range(3):
+    if form == 'output':
+      start, end, target = layer, 3, z[layer]
+    elif form == 'layer':
+      start, end, target = layer, layer + 1, z[layer]
+    else:
+      start, end, target = 0, layer + 1, x
+    jacobian = jax.jacfwd(lambda v, s=start, e=end: _compose(stages[s:e], v))(z[start])
+    found.append(np.mean((np.asarray(target) - np.asarray(jacobian).T @ np.asarray(z[end])) ** 2))
+  return np.array(found)
+
+
+@pytest.mark.parametrize('form', losses.FORMS)
+def test_forms(float64, form):
+  x = jnp.asarray(np.random.RandomState(9).standard_normal((2, 3)))
+  inversion = invert(_stages(), x, keep_pullbacks=True)
+  expected = np.stack([_by_jacobians(form, row) for row in x], axis=1)
+  np.testing.assert_allclose(losses.layer_losses(inversion, form), expected, rtol=1e-9)
+  chosen = losses.multiscale_reconstruction(inversion, (2, 0), layer_weights=(0.5, 2), form=form)
+  np.testing.assert_allclose(chosen, 0.5 * expected[2] + 2 * expected[0], rtol=1e-9)
+
+
+def test_forms_differ():
+  found = [_by_jacobians(form, np.array([0.3, -1, 2.0]))[:2] for form in losses.FORMS]
+  assert all(np.all(found[a] != found[b]) for a, b in [(0, 1), (0, 2)])
+
+
+def test_wrong_forms_and_weights():
+  inversion = invert(_stages(), jnp.ones((2, 3)))
+  with pytest.raises(ValueError, match='keep_pullbacks'):
+    losses.layer_losses(inversion, 'layer')
+  with pytest.raises(ValueError, match='allowed: output, layer, input'):
+    losses.layer_losses(inversion, 'other')
+  with pytest.raises(ValueError, match='2 for 3 layers'):
+    losses.multiscale_reconstruction(inversion, layer_weights=(1, 2))

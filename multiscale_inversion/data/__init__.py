@@ -1,6 +1,6 @@
 """Data sets, label splits, normalization, and the sampler."""
 
-from multiscale_inversion.data.dataset import Dataset, load, loader, names, register
+from multiscale_inversion.data.dataset import Dataset, defaults, load, names, register
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.splits import Split, split
@@ -9,8 +9,8 @@ __all__ = [
     'Dataset',
     'Sampler',
     'Split',
+    'defaults',
     'load',
-    'loader',
     'names',
     'normalize',
     'register',

@@ -124,10 +124,11 @@ def register(name: str, loader: Callable[..., Dataset]) -> None:
   _DATASETS[name] = loader
 
 
-def loader(name: str) -> Callable[..., Dataset]:
-  """The function that loads a data set; its signature has the options and their defaults."""
+def defaults(name: str) -> dict[str, Any]:
+  """The options that the data set called `name` takes, with their defaults."""
   check_choice('data.name', name, names())
-  return _DATASETS[name]
+  options = list(inspect.signature(_DATASETS[name]).parameters.values())[1:]
+  return {option.name: option.default for option in options}
 
 
 def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:
@@ -144,10 +145,9 @@ def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:
     UserError: for an unknown name, an option that the set does not have, or a set that is absent
       (naming the folder that was looked in and how to get the set).
   """
-  load_it = loader(name)
-  allowed = list(inspect.signature(load_it).parameters)[1:]
+  allowed = defaults(name)
   for option in options:
     if option not in allowed:
       listed = ', '.join(allowed) or 'none'
       raise UserError(f'data.{option}: not an option of the data set {name}; allowed: {listed}')
-  return load_it(data_dir, **options)
+  return _DATASETS[name](data_dir, **options)

@@ -22,11 +22,13 @@ class RawBatch(NamedTuple):
     images: uint8, shape [N, H, W, C]; labeled ones first.
     labels: int32, shape [N]; -1 where unlabeled.
     mask: float32, shape [N]; 1 where labeled.
+    positions: in the training set, int32, shape [N].
   """
 
   images: np.ndarray
   labels: np.ndarray
   mask: np.ndarray
+  positions: np.ndarray
 
 
 class _Source:
@@ -58,7 +60,7 @@ class _Source:
       masks.append(np.full(part.shape, mask, np.float32))
     positions, mask = np.concatenate(parts, 1), np.concatenate(masks, 1)
     labels = np.where(mask > 0, self._labels[positions], -1).astype(np.int32)
-    return RawBatch(self._images[positions], labels, mask)
+    return RawBatch(self._images[positions], labels, mask, positions.astype(np.int32))
 
 
 def stream(

@@ -7,6 +7,7 @@ from multiscale_inversion.networks.normalization import BatchNorm
 from multiscale_inversion.networks.registry import (
     constructor,
     create,
+    defaults,
     names,
     option_names,
     register,
@@ -22,6 +23,7 @@ __all__ = [
     'constructor',
     'convolve',
     'create',
+    'defaults',
     'merge_updates',
     'names',
     'option_names',

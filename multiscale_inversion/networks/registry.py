@@ -1,6 +1,7 @@
 """The networks by name."""
 
 import inspect
+from typing import Any
 
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.networks.cnn_1d import CNN1D
@@ -45,6 +46,12 @@ def constructor(name: str) -> type[LayeredNetwork]:
   """The class of the network called `name`; its signature has the options and their defaults."""
   check_choice('network.name', name, names())
   return _NETWORKS[name]
+
+
+def defaults(name: str) -> dict[str, Any]:
+  """The options that the network called `name` takes, with their defaults."""
+  parameters = inspect.signature(constructor(name)).parameters
+  return {option: parameters[option].default for option in option_names(name)}
 
 
 def option_names(name: str) -> tuple[str, ...]:

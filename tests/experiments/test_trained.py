@@ -96,6 +96,20 @@ def test_test_error_of_the_summary(finished):
   assert 100 * wrong.mean() == pytest.approx(summary['test_error'])
 
 
+def test_averaged_parameters_where_these_are_evaluated(tmp_path):
+  config = tiny.config(**{'num_steps': 4, 'objective.name': 'mean_teacher'})
+  summary = run.train_and_evaluate(config, str(tmp_path))
+  loaded = multiscale_inversion.load(str(tmp_path))
+  _, variables = checkpointed(config, tmp_path)
+  trained_kernel, kernel = (v['params']['layers_1']['dense']['kernel'] for v in (
+    variables, loaded.variables
+  ))
+  assert np.abs(trained_kernel - kernel).max() > 1e-4
+  digits = dataset.load('digits')
+  wrong = loaded.predict(digits.test_images).argmax(-1) != digits.test_labels
+  assert 100 * wrong.mean() == pytest.approx(summary['test_error'])
+
+
 def test_no_data_set_is_read(finished, monkeypatch):
   monkeypatch.setattr(dataset, '_DATASETS', {})
   assert multiscale_inversion.load(str(finished[1])).step == 4

@@ -63,18 +63,17 @@ def test_resolve_leaves_options_that_the_network_does_not_take():
 @pytest.mark.parametrize(('changes', 'filled'), [
   ({'objective.name': 'supervised'}, {'reduction': 'batch', 'unlabeled': 'entropy'}),
   ({'objective.name': 'multiscale'},
-   {'reduction': 'batch', 'stop_target': False, 'unlabeled': 'entropy'}),
+   {'reduction': 'batch', 'stop_target': False, 'unlabeled': 'entropy', 'form': 'output'}),
   ({'objective.name': 'multiscale', 'objective.layers': (0, 2), 'objective.stop_target': True,
     'objective.unlabeled': 'information'},
-   {'reduction': 'batch', 'layers': (0, 2), 'stop_target': True, 'unlabeled': 'information'}),
+   {'reduction': 'batch', 'layers': (0, 2), 'stop_target': True, 'unlabeled': 'information',
+    'form': 'output'}),
   ({'objective.name': 'convex', 'objective.alpha': 0.5, 'objective.beta': 0.25},
    {'reduction': 'batch', 'alpha': 0.5, 'beta': 0.25, 'normalized': False,
     'unlabeled': 'entropy'}),
 ], ids=lambda value: '-'.join(map(str, value.values())))
 def test_resolve_fills_in_the_objectives_defaults(changes, filled):
-  everything = dict.fromkeys(
-    ('alpha', 'beta', 'normalized', 'reduction', 'layers', 'stop_target', 'unlabeled'), None
-  )
+  everything = dict.fromkeys(set(defaults.get_config().objective) - {'name'}, None)
   objective = resolve(changed(changes, defaults.get_config)).objective
   assert objective.to_dict() == everything | filled | {'name': changes['objective.name']}
 

@@ -1,0 +1,246 @@
+"""A strong augmentation in the manner of RandAugment, for images normalized one by one.
+
+Two random operations, then Cutout, as the strong augmentation of Sohn et al., "FixMatch", NeurIPS
+2020, arXiv:2001.07685 (Cubuk et al., "RandAugment", 2020, arXiv:1909.13719; DeVries and Taylor,
+"Improved Regularization of Convolutional Neural Networks with Cutout", 2017, arXiv:1708.04552). Of
+FixMatch's operations brightness, contrast and auto-contrast are left out, which the normalization
+of each image undoes, so that no network here sees what they would teach; and equalization, which
+is little else for images so normalized. Zoom is added.
+
+An operation that an image did not draw has neutral parameters, the identity. So there is no branch,
+every image goes through the same few array operations, and those that move pixels are one affine
+map with one interpolation, however many were drawn. They come in a fixed order: moves, sharpness,
+solarize, posterize, color.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import dm_pix as pix
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion.errors import check_range
+
+MAX_ROTATION = 30  # degrees
+MAX_SHEAR = 0.3
+MAX_TRANSLATION = 0.3  # of the edge
+MAX_ZOOM = 1.3  # a factor, or its inverse
+ENHANCEMENT = (0.05, 1.95)  # of sharpness and color; below 1 is blur, and gray
+BITS = (4, 8)  # of posterize, below the second
+THRESHOLD = (0.0, 1.0)  # of solarize
+
+_MOVES = ('rotation', 'shear_x', 'shear_y', 'translation_x', 'translation_y', 'zoom')
+_PIXELS = ('sharpness', 'solarize', 'posterize', 'color')
+OPERATIONS = ('identity', *_MOVES, *_PIXELS)
+
+
+class Draws(NamedTuple):
+  """What was drawn for N images, each of shape [N]; in brackets the neutral value.
+
+  Attributes:
+    rotation: counter-clockwise, in radians (0).
+    shear_x, shear_y: pixels to the right for each pixel down, and down for each to the right (0).
+    translation_x, translation_y: parts of the edge, to the right and down (0).
+    zoom: factor, greater than 1 magnifies (1).
+    sharpness: weight of the image against the smoothed one (1).
+    solarize: values above are inverted; of [0, 1] (2).
+    posterize: number of grey levels, 0 for all there are (0).
+    color: weight of the image against its luma (1).
+  """
+
+  rotation: jax.Array
+  shear_x: jax.Array
+  shear_y: jax.Array
+  translation_x: jax.Array
+  translation_y: jax.Array
+  zoom: jax.Array
+  sharpness: jax.Array
+  solarize: jax.Array
+  posterize: jax.Array
+  color: jax.Array
+
+
+NEUTRAL = Draws(0, 0, 0, 0, 0, 1, 1, 2, 0, 1)
+
+
+def strong(
+    num_operations: int = 2, max_cutout: float = 0.5, flip: bool = False
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Random operations on each image, different ones, then Cutout.
+
+  Args:
+    num_operations: drawn for each image of `OPERATIONS`, from 0 to 10; `color` is not among those
+      of images that have not three channels.
+    max_cutout: as of `cutout`.
+    flip: exchange left and right in half of the images before. Not the default: digits and letters
+      would be others.
+
+  Returns:
+    An augmentation, see `augmentation`; its images are clipped to [-1, 1].
+
+  Raises:
+    UserError: for a value out of range.
+  """
+  check_range('augmentation.num_operations', num_operations, 0, len(OPERATIONS) - 1)
+  cut = cutout(max_cutout)
+
+  def augment(key, images):
+    chex.assert_rank(images, 4)
+    flip_key, draw_key, cut_key = jax.random.split(key, 3)
+    if flip:
+      flipped = jax.random.bernoulli(flip_key, 0.5, (len(images), 1, 1, 1))
+      images = jnp.where(flipped, pix.flip_left_right(images), images)
+    drawn = draw(draw_key, len(images), num_operations, colored=images.shape[-1] == 3)
+    return cut(cut_key, apply(drawn, images))
+
+  return augment
+
+
+def cutout(max_cutout: float = 0.5) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """A square of each image becomes zero, the mean of normalized images.
+
+  Its edge is uniform from 0 to the maximum, its center any pixel; what is outside does not count.
+
+  Args:
+    max_cutout: the largest edge as a part of the image's shorter one, in [0, 1].
+
+  Returns:
+    An augmentation, see `augmentation`.
+
+  Raises:
+    UserError: for a maximum out of range.
+  """
+  check_range('augmentation.max_cutout', max_cutout, 0, 1)
+
+  def augment(key, images):
+    chex.assert_rank(images, 4)
+    count, height, width, _ = images.shape
+    edge_key, row_key, column_key = jax.random.split(key, 3)
+    edge = jax.random.randint(edge_key, [count], 0, int(max_cutout * min(height, width)) + 1)
+    rows = _within(jax.random.randint(row_key, [count], 0, height), edge, height)
+    columns = _within(jax.random.randint(column_key, [count], 0, width), edge, width)
+    cut = rows[:, :, None, None] & columns[:, None, :, None]
+    return jnp.where(cut, 0, images)
+
+  return augment
+
+
+def _within(center: jax.Array, length: jax.Array, size: int) -> jax.Array:
+  """Which of `size` pixels lie in the interval of each image, [N, size]."""
+  first = (center - length // 2)[:, None]
+  position = jnp.arange(size)
+  return (position >= first) & (position < first + length[:, None])
+
+
+def draw(key: jax.Array, count: int, num_operations: int, colored: bool) -> Draws:
+  """Draws different operations for each image, and how strong each is.
+
+  Args:
+    key: random key.
+    count: N, the number of images.
+    num_operations: of each image.
+    colored: whether `color` is among the operations.
+  """
+  choice_key, level_key = jax.random.split(key)
+  operations = OPERATIONS if colored else OPERATIONS[:-1]
+  # The positions of the smallest of independent numbers are a choice without repetition.
+  order = jnp.argsort(jax.random.uniform(choice_key, [count, len(operations)]), axis=1)
+  chosen = order[:, :num_operations]
+  levels = _levels(jax.random.uniform(level_key, [len(Draws._fields), count]))
+  values = []
+  for name, level, neutral in zip(Draws._fields, levels, NEUTRAL, strict=True):
+    is_drawn = jnp.any(chosen == OPERATIONS.index(name), axis=1)
+    values.append(jnp.where(is_drawn, level, neutral).astype(jnp.float32))
+  return Draws(*values)
+
+
+def _levels(uniform: jax.Array) -> Draws:
+  """Numbers that are uniform in [0, 1), a row an operation, as its levels."""
+  unit = Draws(*uniform)
+  both_ways = lambda value, most: most * (2 * value - 1)
+  between = lambda value, low, high: low + (high - low) * value
+  return Draws(
+      rotation=jnp.deg2rad(both_ways(unit.rotation, MAX_ROTATION)),
+      shear_x=both_ways(unit.shear_x, MAX_SHEAR),
+      shear_y=both_ways(unit.shear_y, MAX_SHEAR),
+      translation_x=both_ways(unit.translation_x, MAX_TRANSLATION),
+      translation_y=both_ways(unit.translation_y, MAX_TRANSLATION),
+      zoom=MAX_ZOOM ** both_ways(unit.zoom, 1),
+      sharpness=between(unit.sharpness, *ENHANCEMENT),
+      solarize=between(unit.solarize, *THRESHOLD),
+      posterize=2 ** jnp.floor(between(unit.posterize, *BITS)),
+      color=between(unit.color, *ENHANCEMENT),
+  )
+
+
+def apply(drawn: Draws, images: jax.Array) -> jax.Array:
+  """The operations drawn, without Cutout.
+
+  Args:
+    drawn: for N images.
+    images: in [-1, 1], shape [N, H, W, C].
+
+  Returns:
+    Images of the same shape, clipped to [-1, 1].
+  """
+  images = jax.vmap(move)(images, drawn)
+  per_image = {name: getattr(drawn, name)[:, None, None, None] for name in _PIXELS}
+  images = images + (1 - per_image['sharpness']) * (smooth(images) - images)
+  pixels = jnp.clip((images + 1) / 2, 0, 1)
+  pixels = pix.solarize(pixels, per_image['solarize'])
+  pixels = _posterize(pixels, per_image['posterize'])
+  images = 2 * pixels - 1
+  if images.shape[-1] == 3:
+    gray = pix.rgb_to_grayscale(images, keep_dims=True)
+    images = jnp.clip(images + (1 - per_image['color']) * (gray - images), -1, 1)
+  return images
+
+
+def move(image: jax.Array, drawn: Draws) -> jax.Array:
+  """Shears an image in x, then in y, rotates and zooms it, all about its center; translates it.
+
+  Interpolated linearly; beyond the border is the border's value.
+
+  Args:
+    image: shape [H, W, C].
+    drawn: for this image: scalars.
+  """
+  # jax.scipy's map_coordinates: dm_pix's interpolation, of the channels too, takes 70 times as long
+  # on a CPU.
+  height, width, _ = image.shape
+  rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing='ij')
+  y = rows - (height - 1) / 2 - drawn.translation_y * height
+  x = columns - (width - 1) / 2 - drawn.translation_x * width
+  # Backwards, from where a pixel comes to stand to where it comes from.
+  cosine, sine = jnp.cos(drawn.rotation) / drawn.zoom, jnp.sin(drawn.rotation) / drawn.zoom
+  y, x = cosine * y + sine * x, cosine * x - sine * y
+  y = y - drawn.shear_y * x
+  x = x - drawn.shear_x * y
+  source = [y + (height - 1) / 2, x + (width - 1) / 2]
+  take = lambda channel: jax.scipy.ndimage.map_coordinates(channel, source, 1, 'nearest')
+  return jax.vmap(take, -1, -1)(image)
+
+
+def smooth(images: jax.Array) -> jax.Array:
+  """Each value's mean with its eight neighbours, itself counted five times.
+
+  The degenerate image of Pillow's `ImageEnhance.Sharpness`, but for the border, whose values repeat
+  outside here.
+
+  Args:
+    images: shape [N, H, W, C].
+  """
+  # Sums of shifted images: on a CPU a convolution takes several times as long.
+  _, height, width, _ = images.shape
+  padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+  rows = sum(padded[:, i : i + height] for i in range(3))
+  total = sum(rows[:, :, j : j + width] for j in range(3))
+  return (total + 4 * images) / 13
+
+
+def _posterize(pixels: jax.Array, levels: jax.Array) -> jax.Array:
+  """The lower end of the interval of [0, 1] that a pixel is in, of so many; 0 leaves all as is."""
+  count = jnp.maximum(levels, 1)
+  return jnp.where(levels > 0, jnp.minimum(jnp.floor(pixels * count), count - 1) / count, pixels)

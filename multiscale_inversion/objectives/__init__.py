@@ -1,0 +1,63 @@
+"""What is minimized: sums of losses over an inversion, by name or made with combinators."""
+
+from multiscale_inversion.objectives.context import (
+    Context,
+    ContextTerm,
+    Evaluation,
+    Start,
+    batch_mean,
+)
+from multiscale_inversion.objectives.learned import RULES
+from multiscale_inversion.objectives.objective import (
+    REDUCTIONS,
+    Loss,
+    Objective,
+    Term,
+    Weight,
+    add,
+    labeled,
+    per_log_classes,
+    unlabeled,
+)
+from multiscale_inversion.objectives.paper import (
+    UNLABELED,
+    input_reconstruction,
+    labeled_cross_entropy,
+    multiscale_reconstruction,
+    unlabeled_entropy,
+)
+from multiscale_inversion.objectives.registry import (
+    check_name,
+    create,
+    defaults,
+    names,
+    register,
+)
+
+__all__ = [
+    'REDUCTIONS',
+    'RULES',
+    'UNLABELED',
+    'Context',
+    'ContextTerm',
+    'Evaluation',
+    'Loss',
+    'Objective',
+    'Start',
+    'Term',
+    'Weight',
+    'add',
+    'batch_mean',
+    'check_name',
+    'create',
+    'defaults',
+    'input_reconstruction',
+    'labeled',
+    'labeled_cross_entropy',
+    'multiscale_reconstruction',
+    'names',
+    'per_log_classes',
+    'register',
+    'unlabeled',
+    'unlabeled_entropy',
+]

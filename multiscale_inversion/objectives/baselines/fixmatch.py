@@ -1,0 +1,65 @@
+"""FixMatch: certain answers as labels of strongly augmented images.
+
+Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
+NeurIPS 2020, arXiv:2001.07685.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion import losses
+from multiscale_inversion.errors import check_range
+from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation, batch_mean
+from multiscale_inversion.objectives.objective import Objective, add, unlabeled
+
+
+def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
+  """1{max q >= threshold} H(argmax q, p(strong)), q = softmax(weak) constant (Eq. 4).
+
+  Args:
+    weak: logits of weakly augmented images, shape [N, C].
+    strong: of the same, strongly augmented, shape [N, C].
+    threshold: tau, in [0, 1].
+
+  Returns:
+    Shape [N].
+  """
+  weak = jax.lax.stop_gradient(weak)
+  certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
+  return jnp.where(certain, losses.cross_entropy(strong, jnp.argmax(weak, axis=-1)), 0)
+
+
+def strong_pass(threshold: float) -> ContextTerm:
+  """`fixmatch_loss` of the main pass, under the weak augmentation, and of one under the strong.
+
+  Recorded as `certain`: the share of unlabeled images beyond the threshold.
+  """
+  check_range('objective.threshold', threshold, 0, 1)
+
+  def loss(inversion, labels, mask, context):
+    del labels
+    augmentation, dropout = jax.random.split(context.key)
+    logits = context.predict(context.strong(augmentation, context.images), dropout)
+    weak = inversion.activations[-1]
+    certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
+    share = batch_mean(certain.astype(jnp.float32), 1 - mask)
+    return Evaluation(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
+
+  return ContextTerm(loss)
+
+
+def fixmatch(
+    weight: float = 1.0, threshold: float = 0.95, reduction: str = 'group'
+) -> Objective:
+  """Cross-entropy of labeled observations, and FixMatch's of unlabeled ones (Eq. 3, 4).
+
+  Labeled and strongly augmented images go through the network in passes of their own.
+
+  Args:
+    weight: lambda_u.
+    threshold: tau, of the prediction's certainty.
+    reduction: see `objective.labeled`.
+  """
+  term = unlabeled(strong_pass(threshold), reduction)
+  return add(labeled_cross_entropy_alone(reduction), (weight, term))

@@ -1,0 +1,72 @@
+"""Mean teacher: predictions that agree with those of averaged weights.
+
+Tarvainen and Valpola, "Mean Teachers Are Better Role Models: Weight-Averaged Consistency Targets
+Improve Semi-Supervised Deep Learning Results", NIPS 2017, arXiv:1703.01780.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion.errors import check_range
+from multiscale_inversion.objectives.baselines import ramps
+from multiscale_inversion.objectives.baselines.consistency import squared_difference
+from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.objective import Objective, add
+
+
+def ema_decay(step: jax.Array, decay: float) -> jax.Array:
+  """min(1 - 1 / (step + 1), decay): the true mean of the first steps, counted from 0."""
+  return jnp.minimum(1 - 1 / (step + 1), decay)
+
+
+def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
+  """Returns decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
+  return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, values)
+
+
+def teacher(decay: float) -> ContextTerm:
+  """The squared difference to the prediction of the teacher, whose weights are averages.
+
+  The teacher sees the images under an augmentation and dropout of its own, and is constant for the
+  gradient. It is the network that is evaluated.
+
+  Args:
+    decay: alpha, of the averages, in [0, 1).
+  """
+  check_range('objective.decay', decay, 0, 1, open_end=True)
+
+  def loss(inversion, labels, mask, context):
+    del labels, mask
+    augmentation, dropout = jax.random.split(context.key)
+    images = context.weak(augmentation, context.images)
+    logits = context.forward(context.memory['params'], images, dropout)
+    target = jax.lax.stop_gradient(jax.nn.softmax(logits))
+    return Evaluation(squared_difference(inversion.activations[-1], target), context.step)
+
+  def update(memory, news, params):
+    return {'params': moved_average(memory['params'], params, ema_decay(news, decay))}
+
+  return ContextTerm(
+      loss,
+      init=lambda start: {'params': jax.tree.map(jnp.copy, start.params)},
+      update=update,
+      averaged=lambda memory: memory['params'],
+  )
+
+
+def mean_teacher(
+    weight: float = 100.0, rampup: float = 0.25, decay: float = 0.99, reduction: str = 'group'
+) -> Objective:
+  """Cross-entropy of labeled observations, and the agreement of all with the teacher.
+
+  Args:
+    weight: of the agreement, after the ramp.
+    rampup: length of the ramp, a share of the training.
+    decay: of the averages.
+    reduction: of the cross-entropy, see `objective.labeled`.
+  """
+  ramp = ramps.gaussian(weight, rampup)
+  return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))

@@ -1,0 +1,42 @@
+"""The Pi model: predictions that agree under noise.
+
+Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017, arXiv:1610.02242.
+"""
+
+import jax
+
+from multiscale_inversion.objectives.baselines import ramps
+from multiscale_inversion.objectives.baselines.consistency import squared_difference
+from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.objective import Objective, add
+
+
+def second_pass() -> ContextTerm:
+  """The squared difference to another pass of the network (Algorithm 1).
+
+  The other pass has its own augmentation and dropout; both are differentiated.
+  """
+
+  def loss(inversion, labels, mask, context):
+    del labels, mask
+    augmentation, dropout = jax.random.split(context.key)
+    other = context.predict(context.weak(augmentation, context.images), dropout)
+    values = squared_difference(inversion.activations[-1], jax.nn.softmax(other))
+    return Evaluation(values)
+
+  return ContextTerm(loss)
+
+
+def pi_model(
+    weight: float = 100.0, rampup: float = 0.25, reduction: str = 'group'
+) -> Objective:
+  """Cross-entropy of labeled observations, and the agreement of two passes of all.
+
+  Args:
+    weight: of the agreement, after the ramp; the paper's 100 beside a mean over labeled ones.
+    rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
+    reduction: of the cross-entropy, see `objective.labeled`.
+  """
+  ramp = ramps.gaussian(weight, rampup)
+  return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

@@ -1,0 +1,112 @@
+"""What a loss may know beside an inversion: other passes, the time, a memory of its own."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion import parallel
+from multiscale_inversion.inversion import Inversion
+
+Augment = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images) -> images of the same shape
+
+
+class Context(NamedTuple):
+  """The surroundings of a training step.
+
+  Attributes:
+    images: the batch's observations, normalized, before any augmentation, shape [N, ...].
+    positions: where they are in the training set, int32, shape [N].
+    inputs: what the network saw, z^(0): `images`, weakly augmented.
+    step: steps done, an int32 scalar.
+    progress: the share of the training that is done, a float32 scalar in [0, 1).
+    key: random key of this term in this step; another one on each device.
+    params: the parameters that are being differentiated.
+    forward: (params, images, key) -> logits [N, C]: another training pass, with the statistics of
+      its own batch and dropout by the key. The running statistics stay those of the main pass.
+    weak, strong: augmentations (key, images) -> images.
+    memory: the term's own, see `ContextTerm`.
+  """
+
+  images: jax.Array
+  positions: jax.Array
+  inputs: jax.Array
+  step: jax.Array
+  progress: jax.Array
+  key: jax.Array
+  params: Any
+  forward: Callable[[Any, jax.Array, jax.Array], jax.Array]
+  weak: Augment
+  strong: Augment
+  memory: Any = None
+
+  def predict(self, images: jax.Array, key: jax.Array) -> jax.Array:
+    """Logits of another training pass of the network that is trained."""
+    return self.forward(self.params, images, key)
+
+
+class Start(NamedTuple):
+  """What a term's memory is made from, before the first step.
+
+  Attributes:
+    params: the network's initial parameters.
+    num_train: size of the training set.
+    num_classes: C.
+    num_layers: L.
+  """
+
+  params: Any
+  num_train: int
+  num_classes: int
+  num_layers: int
+
+
+class Evaluation(NamedTuple):
+  """What a term makes of a batch.
+
+  Attributes:
+    values: the loss per observation, shape [N].
+    news: what `ContextTerm.update` takes; any tree of arrays.
+    scalars: what is recorded with the step's metrics, by name.
+  """
+
+  values: jax.Array
+  news: Any = None
+  scalars: dict[str, jax.Array] | None = None
+
+
+def _keep(memory: Any, news: Any, params: Any) -> Any:
+  del news, params
+  return memory
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextTerm:
+  """A loss that reads more than one inversion.
+
+  On several devices `loss` is evaluated on each one's share of the batch, and memories must stay
+  the same on all: sum or gather what they are made of (`parallel.sum_over_devices`,
+  `parallel.gather_over_devices`).
+
+  Attributes:
+    loss: (inversion, labels, mask, context) -> `Evaluation`.
+    init: `Start` -> memory, a tree of arrays that is part of the train state; None for none.
+    update: (memory, news, params after the step) -> memory.
+    averaged: memory -> the parameters to evaluate in place of the trained ones; None for none.
+    inverts: whether it reads reconstructions.
+  """
+
+  loss: Callable[[Inversion, jax.Array, jax.Array, Context], Evaluation]
+  init: Callable[[Start], Any] | None = None
+  update: Callable[[Any, Any, Any], Any] = _keep
+  averaged: Callable[[Any], Any] | None = None
+  inverts: bool = False
+
+
+def batch_mean(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+  """The mean of [N] over the whole batch, of all devices, where the mask [N] is 1."""
+  mask = jnp.ones_like(values) if mask is None else mask
+  total, count = parallel.sum_over_devices((jnp.sum(jnp.where(mask > 0, values, 0)), jnp.sum(mask)))
+  return total / jnp.maximum(count, 1)

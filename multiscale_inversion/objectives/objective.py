@@ -1,0 +1,197 @@
+"""Objectives as sums of weighted losses, and the combinators that make them."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from multiscale_inversion.errors import check_choice
+from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.objectives.context import Context, ContextTerm, Evaluation, Start
+
+REDUCTIONS = ('batch', 'group')
+
+# (inversion, labels [N], mask [N]: 1 where labeled, 0 where not) -> loss per observation [N]
+Loss = Callable[[Inversion, jax.Array, jax.Array], jax.Array]
+Term = Loss | ContextTerm
+# A number, or a function of the progress in [0, 1): the share of the training that is done.
+Weight = float | Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """A weighted sum of terms; call it for the loss per observation.
+
+  Attributes:
+    terms: pairs of a weight and a term. A term is a function (inversion, labels, mask) -> [N], or
+      a `ContextTerm`, which knows more.
+    inverts: whether a term reads reconstructions. They cost nothing where none does: what is not
+      read is not computed in a compiled program.
+  """
+
+  terms: Sequence[tuple[Weight, Term]]
+  inverts: bool = True
+
+  def __call__(
+      self,
+      inversion: Inversion,
+      labels: jax.Array,
+      mask: jax.Array,
+      context: Context | None = None,
+  ) -> jax.Array:
+    """Evaluates the objective.
+
+    Args:
+      inversion: activations (logits, [N, C], last) and reconstructions of N observations.
+      labels: integers, shape [N]; arbitrary where mask is 0.
+      mask: 1 where the observation is labeled, 0 where not, shape [N].
+      context: the training step's surroundings; needed where a weight is a schedule or a term is a
+        `ContextTerm`.
+
+    Returns:
+      The loss per observation, shape [N], which the caller averages.
+
+    Raises:
+      TypeError: if the context is needed and missing.
+    """
+    return self.evaluate(inversion, labels, mask, context).values
+
+  def init(self, start: Start) -> dict[str, Any]:
+    """The memories of the terms that have one, by the term's number."""
+    return {
+        str(index): term.init(start)
+        for index, (_, term) in enumerate(self.terms)
+        if isinstance(term, ContextTerm) and term.init
+    }
+
+  def evaluate(
+      self,
+      inversion: Inversion,
+      labels: jax.Array,
+      mask: jax.Array,
+      context: Context | None = None,
+  ) -> Evaluation:
+    """As a call, with the terms' news, by the term's number, and scalars.
+
+    `context.memory` holds what `init` or `update` returned.
+    """
+    total, news, scalars = jnp.zeros(mask.shape), {}, {}
+    for index, (weight, term) in enumerate(self.terms):
+      if isinstance(term, ContextTerm):
+        found = term.loss(inversion, labels, mask, _own(context, index))
+        news[str(index)] = found.news
+        scalars |= found.scalars or {}
+        values = found.values
+      else:
+        values = term(inversion, labels, mask)
+      total += _weight(weight, context) * values
+    return Evaluation(total, news, scalars)
+
+  def update(self, memory: dict[str, Any], news: dict[str, Any], params: Any) -> dict[str, Any]:
+    """The memories after a step: `news` as of `evaluate`, `params` as the optimizer left them."""
+    return {
+        key: self.terms[int(key)][1].update(value, news[key], params)
+        for key, value in memory.items()
+    }
+
+  def averaged(self, memory: dict[str, Any], params: Any) -> Any:
+    """The parameters to evaluate: a term's average where one keeps such, else the trained ones."""
+    for index, (_, term) in enumerate(self.terms):
+      if isinstance(term, ContextTerm) and term.averaged:
+        return term.averaged(memory[str(index)])
+    return params
+
+
+def _own(context: Context | None, index: int) -> Context:
+  """The context as the term of that number sees it."""
+  if context is None:
+    raise TypeError('objective: a term of it reads the context of a training step; give `context`')
+  memory = (context.memory or {}).get(str(index))
+  return context._replace(memory=memory, key=jax.random.fold_in(context.key, index))
+
+
+def _weight(weight: Weight, context: Context | None) -> jax.Array | float:
+  if not callable(weight):
+    return weight
+  if context is None:
+    raise TypeError('objective: a weight of it is a schedule, of the progress; give `context`')
+  return weight(context.progress)
+
+
+def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective:
+  """Joins objectives and terms, each alone or with a weight, into the objective of their sum.
+
+  Example:
+    >>> objective = add(supervised(), (0.1, my_loss), (lambda progress: progress, entropy_term()))
+  """
+  terms, inverts = [], False
+  for entry in parts:
+    weight, part = entry if isinstance(entry, tuple) else (1.0, entry)
+    if isinstance(part, Objective):
+      terms += [(_product(weight, own), term) for own, term in part.terms]
+      inverts |= part.inverts
+    else:
+      terms.append((weight, part))
+      # Of a plain function it is not known; to measure what it might read costs little.
+      inverts |= part.inverts if isinstance(part, ContextTerm) else True
+  return Objective(terms, inverts)
+
+
+def _product(a: Weight, b: Weight) -> Weight:
+  if not callable(a) and not callable(b):
+    return a * b
+  at = lambda weight, progress: weight(progress) if callable(weight) else weight
+  return lambda progress: at(a, progress) * at(b, progress)
+
+
+def _changed(
+    term: Term, change: Callable[[jax.Array, Inversion, jax.Array], jax.Array]
+) -> Term:
+  """A term whose values are changed by (values, inversion, mask) -> values."""
+  if not isinstance(term, ContextTerm):
+    return lambda inversion, labels, mask: change(term(inversion, labels, mask), inversion, mask)
+
+  def loss(inversion, labels, mask, context):
+    found = term.loss(inversion, labels, mask, context)
+    return found._replace(values=change(found.values, inversion, mask))
+
+  return dataclasses.replace(term, loss=loss)
+
+
+def labeled(term: Term, reduction: str = 'batch') -> Term:
+  """The term on labeled observations, zero on others.
+
+  Args:
+    term: any.
+    reduction: `batch`: averaged over a batch, an observation counts as one (Eq. 6 as it stands);
+      `group`: rescaled so that a batch's average is the mean over the labeled observations alone.
+  """
+  return _of_group(term, reduction, lambda mask: mask)
+
+
+def unlabeled(term: Term, reduction: str = 'batch') -> Term:
+  """The term on unlabeled observations, zero on others; the arguments as of `labeled`."""
+  return _of_group(term, reduction, lambda mask: 1 - mask)
+
+
+def _of_group(term, reduction, group_of):
+  check_choice('objective.reduction', reduction, REDUCTIONS)
+
+  def change(values, inversion, mask):
+    del inversion
+    group = group_of(mask)
+    # Where, not a product: what is masked may be infinite.
+    values = jnp.where(group > 0, values, 0)
+    return values if reduction == 'batch' else values * group.size / jnp.maximum(jnp.sum(group), 1)
+
+  return _changed(term, change)
+
+
+def per_log_classes(term: Term) -> Term:
+  """The term divided by log(C), its value at initialization (the renormalization of Eq. 6)."""
+  return _changed(
+      term, lambda values, inversion, mask: values / math.log(inversion.activations[-1].shape[-1])
+  )

@@ -1,0 +1,157 @@
+"""The paper's objectives: weighted sums of losses over an inversion (Eq. 5, 6, 8)."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from multiscale_inversion import losses
+from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.objectives.objective import (
+    Loss,
+    Objective,
+    Term,
+    add,
+    labeled,
+    per_log_classes,
+)
+from multiscale_inversion.objectives.objective import unlabeled as on_unlabeled
+
+UNLABELED = ('entropy', 'information', 'none')
+
+
+def labeled_cross_entropy(reduction: str = 'batch') -> Term:
+  """1{labeled} L_CE(x, y); the argument as of `labeled`."""
+  return labeled(
+      lambda inversion, labels, mask: losses.cross_entropy(inversion.activations[-1], labels),
+      reduction,
+  )
+
+
+def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Term:
+  """1{unlabeled} L_E(x).
+
+  Args:
+    reduction: as of `labeled`.
+    unlabeled: `entropy`, L_E (Eq. 4), or in its place `information`, which also keeps the mean
+      prediction spread over the classes, see `losses.information`; or `none`, zero.
+  """
+  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+
+  def term(inversion, labels, mask):
+    del labels
+    if unlabeled == 'none':
+      return jnp.zeros(mask.shape)
+    logits = inversion.activations[-1]
+    if unlabeled == 'entropy':
+      return losses.entropy(logits)
+    return losses.information(logits, 1 - mask)
+
+  return on_unlabeled(term, reduction)
+
+
+def input_reconstruction(*, normalized: bool = True) -> Loss:
+  """Gamma (Eq. 9) or, not normalized, L_R (Eq. 3)."""
+
+  def term(inversion, labels, mask):
+    del labels, mask
+    scale = 1 if normalized else losses.dimension(inversion.activations[0])
+    return losses.global_reconstruction(inversion) * scale
+
+  return term
+
+
+def multiscale_reconstruction(
+    layers: Sequence[int] | None = None,
+    stop_target: bool = False,
+    layer_weights: Sequence[float] | None = None,
+    form: str = 'output',
+) -> Loss:
+  """Lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`."""
+  check_choice('objective.form', form, losses.FORMS)
+
+  def term(inversion, labels, mask):
+    del labels, mask
+    return losses.multiscale_reconstruction(inversion, layers, stop_target, layer_weights, form)
+
+  return term
+
+
+def supervised(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+  """The labeled observations' cross-entropy alone.
+
+  It has no loss of unlabeled ones: `unlabeled` is there so that a configuration that sets it can
+  be compared with this one, and changes nothing.
+  """
+  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+  return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
+
+
+def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+  """Cross-entropy and entropy (Eq. 6 without its reconstruction).
+
+  The entropy of unlabeled observations is Grandvalet and Bengio's, "Semi-supervised Learning by
+  Entropy Minimization", NIPS 2004.
+  """
+  terms = [
+      (1.0, per_log_classes(labeled_cross_entropy(reduction))),
+      (1.0, per_log_classes(unlabeled_entropy(reduction, unlabeled))),
+  ]
+  return Objective(terms, inverts=False)
+
+
+def global_(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+  """Cross-entropy, entropy, and the reconstruction of the input (Eq. 6, 9)."""
+  return add(entropy(reduction, unlabeled), input_reconstruction())
+
+
+def multiscale(
+    reduction: str = 'batch',
+    layers: Sequence[int] | None = None,
+    stop_target: bool = False,
+    unlabeled: str = 'entropy',
+    layer_weights: Sequence[float] | None = None,
+    form: str = 'output',
+) -> Objective:
+  """Cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
+
+  Args:
+    reduction: `batch` or `group`, see `labeled`.
+    layers: which of the layers 0, ..., L - 1 count; all unless given.
+    stop_target: whether the activations are constant targets of their reconstructions.
+    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
+    layer_weights: of the layers that count, in their order; 1/L each unless given.
+    form: what is reconstructed from what, see `losses.FORMS`.
+  """
+  reconstruction = multiscale_reconstruction(layers, stop_target, layer_weights, form)
+  return add(entropy(reduction, unlabeled), reconstruction)
+
+
+def convex(
+    alpha: float | None = None,
+    beta: float | None = None,
+    normalized: bool = False,
+    reduction: str = 'batch',
+    unlabeled: str = 'entropy',
+) -> Objective:
+  """Alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5, of the predecessor).
+
+  Args:
+    alpha: weight of the supervised loss, in [0, 1].
+    beta: share of the entropy in the rest, in [0, 1].
+    normalized: divide L_R by the input's dimension. Eq. 5 does not.
+    reduction: `batch` or `group`, see `labeled`.
+    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
+
+  Raises:
+    UserError: if alpha or beta is missing or out of range.
+  """
+  for name, value in (('alpha', alpha), ('beta', beta)):
+    if value is None:
+      raise UserError(f'objective.{name}: convex needs it; allowed: [0, 1]')
+    check_range(f'objective.{name}', value, 0, 1)
+  terms = [
+      (alpha, labeled_cross_entropy(reduction)),
+      ((1 - alpha) * beta, unlabeled_entropy(reduction, unlabeled)),
+      ((1 - alpha) * (1 - beta), input_reconstruction(normalized=normalized)),
+  ]
+  return Objective(terms)

@@ -1,0 +1,123 @@
+"""The objectives by name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.objectives import baselines, learned, paper
+from multiscale_inversion.objectives.context import ContextTerm
+from multiscale_inversion.objectives.objective import Objective, Term, add
+
+
+def of_function(function: Objective | Term | None = None) -> Objective:
+  """A loss of the user's own: a function (inversion, labels, mask) -> [N], or what `add` takes.
+
+  Raises:
+    UserError: if it is none of these.
+  """
+  if not isinstance(function, Objective | ContextTerm) and not callable(function):
+    raise UserError(
+        f'objective.function: {function!r}; allowed: a function (inversion, labels, mask) -> [N], '
+        'set in a configuration file'
+    )
+  return add(function)
+
+
+def multiscale_added(
+    layers: Any = None, stop_target: bool = False, layer_weights: Any = None, form: str = 'output'
+) -> Objective:
+  """Lambda (Eq. 10) alone, to be added to another objective; see `paper.multiscale`."""
+  return add(paper.multiscale_reconstruction(layers, stop_target, layer_weights, form))
+
+
+def global_added() -> Objective:
+  """Gamma (Eq. 9) alone, to be added to another objective."""
+  return add(paper.input_reconstruction())
+
+
+_OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    'supervised': paper.supervised,
+    'entropy': paper.entropy,
+    'global': paper.global_,
+    'multiscale': paper.multiscale,
+    'convex': paper.convex,
+    'learned': learned.learned,
+    'pseudo_label': baselines.pseudo_label,
+    'pi_model': baselines.pi_model,
+    'temporal_ensembling': baselines.temporal_ensembling,
+    'virtual_adversarial': baselines.virtual_adversarial,
+    'mean_teacher': baselines.mean_teacher,
+    'fixmatch': baselines.fixmatch,
+    'function': of_function,
+}
+# What a name may end in, `pi_model+multiscale`: the reconstruction alone.
+_ADDITIONS: dict[str, Callable[..., Objective]] = {
+    'multiscale': multiscale_added,
+    'global': global_added,
+}
+
+
+def names() -> tuple[str, ...]:
+  """The names that `create` takes, each also with `+multiscale` or `+global` behind it."""
+  return tuple(_OBJECTIVES)
+
+
+def register(name: str, function: Callable[..., Objective]) -> None:
+  """Makes an objective known to `create`: `function` takes its options and returns it.
+
+  Raises:
+    ValueError: if the name is taken or has a plus.
+  """
+  if name in _OBJECTIVES or '+' in name:
+    raise ValueError(f'objective: {name!r} is registered already, or has a plus in it')
+  _OBJECTIVES[name] = function
+
+
+def _functions(name: str) -> list[Callable[..., Objective]]:
+  base, *added = name.split('+')
+  check_choice('objective.name', base, names())
+  for part in added:
+    check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
+  return [_OBJECTIVES[base], *(_ADDITIONS[part] for part in added)]
+
+
+def check_name(name: str) -> None:
+  """Raises a `UserError` for a name that `create` does not take."""
+  _functions(name)
+
+
+def defaults(name: str) -> dict[str, Any]:
+  """The options that the objective called `name` takes, with their defaults."""
+  return {
+      option: parameter.default
+      for function in _functions(name)
+      for option, parameter in inspect.signature(function).parameters.items()
+  }
+
+
+def create(name: str, **options) -> Objective:
+  """Returns the objective called `name`.
+
+  Args:
+    name: one of `names()`; with `+multiscale` or `+global` behind it, the reconstruction loss of
+      Eq. 10 or 9 is added to it.
+    **options: of `defaults(name)`.
+
+  Raises:
+    UserError: for an unknown name or option, or a value out of range.
+
+  Example:
+    >>> objective = create('fixmatch+multiscale', threshold=0.9)
+  """
+  allowed = defaults(name)
+  for option in options:
+    if option not in allowed:
+      raise UserError(
+          f'objective.{option}: not an option of {name}; allowed: {", ".join(allowed)}'
+      )
+  parts = []
+  for function in _functions(name):
+    taken = inspect.signature(function).parameters
+    parts.append(function(**{key: value for key, value in options.items() if key in taken}))
+  return parts[0] if len(parts) == 1 else add(*parts)

@@ -1,0 +1,163 @@
+"""Sums, weights, schedules, groups: objectives against the same sums by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from multiscale_inversion import objectives
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.objectives import Context, ContextTerm, Evaluation, Start, add
+
+LOGITS = np.array([[2.0, 0, -1], [0, 0.5, 0], [1, 1, 1], [3, -3, 0]])
+LABELS = np.array([0, 2, -1, -1])
+MASK = np.array([1.0, 1, 0, 0])
+FIRST = np.array([1.0, 2, 3, 4])
+SECOND = np.array([10.0, 20, 30, 40])
+
+
+def inversion():
+  x = jnp.arange(8.0).reshape(4, 2)
+  return Inversion((x, jnp.asarray(LOGITS)), (x / 2,), (None,))
+
+
+def context(progress=0.5, memory=None):
+  unchanged = lambda key, x: x
+  zero = jnp.zeros((4, 2))
+  return Context(
+    zero, jnp.arange(4), zero, jnp.asarray(0), jnp.asarray(progress), jax.random.key(0), {},
+    lambda params, images, key: jnp.asarray(LOGITS), unchanged, unchanged, memory,
+  )
+
+
+def first(inversion, labels, mask):
+  return jnp.asarray(FIRST)
+
+
+def second(inversion, labels, mask):
+  return jnp.asarray(SECOND)
+
+
+def value(objective, **options):
+  return np.asarray(objective(inversion(), LABELS, jnp.asarray(MASK), **options))
+
+
+def test_sum_of_functions_objectives_and_weights():
+  inner = add((2.0, first), second)
+  np.testing.assert_allclose(value(inner), 2 * FIRST + SECOND)
+  outer = add(first, (0.5, inner))
+  np.testing.assert_allclose(value(outer), FIRST + FIRST + SECOND / 2)
+
+
+@pytest.mark.parametrize('progress', [0.0, 0.25, 0.9])
+def test_schedules_multiply(progress):
+  ramp = lambda progress: 4 * progress
+  objective = add((3.0, add((ramp, first), second)), (ramp, add((ramp, second))))
+  expected = 3 * (4 * progress * FIRST + SECOND) + (4 * progress) ** 2 * SECOND
+  np.testing.assert_allclose(value(objective, context=context(progress)), expected, rtol=1e-6)
+
+
+def test_schedules_and_context_terms_need_the_context():
+  with pytest.raises(TypeError, match='schedule'):
+    value(add((lambda progress: progress, first)))
+  with pytest.raises(TypeError, match='context'):
+    value(add(ContextTerm(lambda *arguments: Evaluation(jnp.zeros(4)))))
+
+
+@pytest.mark.parametrize('wrap', [lambda f: f, lambda f: ContextTerm(
+  lambda i, l, m, context: Evaluation(f(i, l, m)))])
+def test_groups(wrap):
+  on_labeled = add(objectives.labeled(wrap(first)))
+  on_unlabeled = add(objectives.unlabeled(wrap(first), 'group'))
+  np.testing.assert_allclose(value(on_labeled, context=context()), [1, 2, 0, 0])
+  # The batch's average is that of the group: (3 + 4) / 2.
+  np.testing.assert_allclose(value(on_unlabeled, context=context()), [0, 0, 6, 8])
+
+
+def test_a_group_hides_what_is_infinite_elsewhere():
+  infinite = lambda i, l, m: jnp.where(m > 0, jnp.inf, 1.0)
+  np.testing.assert_allclose(value(add(objectives.unlabeled(infinite))), [0, 0, 1, 1])
+
+
+def test_per_log_classes():
+  np.testing.assert_allclose(
+    value(add(objectives.per_log_classes(first))), FIRST / np.log(3), rtol=1e-6
+  )
+
+
+def counting(start_at):
+  """A term whose memory counts steps and whose loss is the count."""
+  return ContextTerm(
+    lambda i, l, m, context: Evaluation(jnp.ones(4) * context.memory, jnp.asarray(2.0)),
+    init=lambda start: jnp.asarray(start_at + start.num_train),
+    update=lambda memory, news, params: memory + news * params,
+  )
+
+
+def test_each_term_has_its_own_memory():
+  objective = add(counting(1.0), first, (10.0, counting(5.0)))
+  memory = objective.init(Start({}, 100, 3, 1))
+  assert {key: float(value) for key, value in memory.items()} == {'0': 101, '2': 105}
+  found = objective.evaluate(
+    inversion(), LABELS, jnp.asarray(MASK), context(memory=memory)
+  )
+  np.testing.assert_allclose(found.values, 101 + FIRST + 1050)
+  memory = objective.update(memory, found.news, 7.0)
+  assert {key: float(value) for key, value in memory.items()} == {'0': 115, '2': 119}
+
+
+def test_terms_have_different_keys():
+  seen = []
+  term = ContextTerm(lambda i, l, m, context: seen.append(context.key) or Evaluation(jnp.zeros(4)))
+  value(add(term, term), context=context())
+  a, b = map(jax.random.key_data, seen)
+  assert np.any(a != b)
+
+
+def test_addition_of_the_reconstruction_by_name():
+  # ||x - x/2||^2 / D with D = 2.
+  reconstruction = np.sum((np.arange(8.0).reshape(4, 2) / 2) ** 2, 1) / 2
+  for name in ('multiscale', 'global'):
+    plain = value(objectives.create('supervised'))
+    both = objectives.create(f'supervised+{name}')
+    assert both.inverts
+    np.testing.assert_allclose(value(both) - plain, reconstruction, rtol=1e-5)
+  np.testing.assert_allclose(
+    value(objectives.create('entropy+multiscale')), value(objectives.create('multiscale')),
+    rtol=1e-6,
+  )
+
+
+def test_options_go_to_the_part_that_takes_them():
+  assert objectives.defaults('fixmatch+multiscale') == {
+    'weight': 1.0, 'threshold': 0.95, 'reduction': 'group',
+    'layers': None, 'stop_target': False, 'layer_weights': None, 'form': 'output',
+  }
+  weighted = objectives.create('supervised+multiscale', layer_weights=(3.0,), layers=(0,))
+  three = value(weighted) - value(objectives.create('supervised'))
+  one = value(objectives.create('supervised+multiscale')) - value(objectives.create('supervised'))
+  np.testing.assert_allclose(three, 3 * one, rtol=1e-5)
+  with pytest.raises(UserError, match=r'objective.layers: not an option of fixmatch; allowed'):
+    objectives.create('fixmatch', layers=(0,))
+
+
+@pytest.mark.parametrize('name', ['fixmatch+entropy', 'multi', '+multiscale', 'fixmatch+'])
+def test_wrong_names(name):
+  with pytest.raises(UserError, match=r'objective.name.*allowed'):
+    objectives.create(name)
+
+
+def test_a_loss_of_ones_own():
+  np.testing.assert_allclose(value(objectives.create('function', function=first)), FIRST)
+  with pytest.raises(UserError, match=r'objective\.function'):
+    objectives.create('function')
+
+
+def test_registration():
+  objectives.register('test_registration', lambda scale=2.0: add((scale, first)))
+  np.testing.assert_allclose(value(objectives.create('test_registration')), 2 * FIRST)
+  np.testing.assert_allclose(value(objectives.create('test_registration', scale=5.0)), 5 * FIRST)
+  for name in ('test_registration', 'a+b'):
+    with pytest.raises(ValueError, match='registered'):
+      objectives.register(name, lambda: add(first))
