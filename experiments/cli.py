@@ -49,12 +49,16 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   return rest
 
 
-def _load(file: str) -> ConfigDict:
-  """Runs a configuration file once before the flags do, so that what is wrong in it is said."""
+def _load(named: str) -> ConfigDict:
+  """Runs a configuration file once before the flags do, so that what is wrong in it is said.
+
+  Behind a colon, `FILE.py:WORD`, stands what its `get_config` takes.
+  """
+  file, *argument = named.split(':', 1)
   if not os.path.isfile(file):
     raise UserError(f'--config: no file {file}; allowed: {", ".join(_config_files())}')
   try:
-    return runpy.run_path(file)['get_config']()
+    return runpy.run_path(file)['get_config'](*argument)
   except KeyError as error:
     raise UserError(f'--config: {file} has no function get_config ({error} is missing)') from error
   except Exception as error:
@@ -100,8 +104,9 @@ def refuse_arguments(argv: list[str]) -> None:
 
 
 def default_workdir(argv: list[str]) -> str:
-  """`runs/` and the name of the configuration file."""
-  return os.path.join('runs', os.path.splitext(os.path.basename(_config_file(argv)))[0])
+  """`runs/` and the name of the configuration file, with what stands behind its colon."""
+  file, *argument = _config_file(argv).split(':', 1)
+  return os.path.join('runs', '_'.join([os.path.splitext(os.path.basename(file))[0], *argument]))
 
 
 def _config_file(argv: list[str]) -> str | None:

@@ -110,10 +110,37 @@ def _plot_layers(axes, lines, colors) -> None:
   axes.grid(alpha=0.3)
 
 
+_WEIGHT = 'train/weight/'
+
+
+def _plot_weights(axes, lines) -> None:
+  """A curve for each weight that learns."""
+  names = [name.removeprefix(_WEIGHT) for name in lines[0] if name.startswith(_WEIGHT)]
+  shades = plt.get_cmap('Blues')(np.linspace(0.35, 1, max(1, len(names) - 2)))
+  fixed = {'cross_entropy': 'tab:red', 'entropy': 'black'}
+  colors = [fixed.get(name) for name in names]
+  for name, color in zip(names, colors, strict=True):
+    shade = color or shades[int(name.rpartition('/')[2])]
+    label = name.replace('_', '-').replace('reconstruction/', 'layer ')
+    axes.plot(*_series(lines, _WEIGHT + name), color=shade, linewidth=1.2, label=label)
+  axes.set_xlabel('epoch')
+  axes.set_title('learned weights')
+  axes.legend(fontsize=7, ncols=2)
+  axes.grid(alpha=0.3)
+
+
 def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
-  """Cross-entropy and entropy; the layers' reconstruction losses; test accuracy (Fig. 3 and 4)."""
+  """Cross-entropy and entropy; the layers' reconstruction losses; test accuracy (Fig. 3 and 4).
+
+  And the weights of the losses, where they learn.
+  """
   lines = writers.read(folder)
-  figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout='constrained')
+  learned = any(name.startswith(_WEIGHT) for name in lines[0])
+  count = 4 if learned else 3
+  figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
+  left, middle, right = panels[:3]
+  if learned:
+    _plot_weights(panels[3], lines)
   for name, color in (('cross_entropy', 'tab:blue'), ('entropy', 'black')):
     left.plot(*_series(lines, f'train/{name}'), color=color, label=name.replace('_', '-'))
   left.set_yscale('log')

@@ -22,7 +22,11 @@ def network_name(run: dict[str, Any]) -> str:
 
 def objective_name(run: dict[str, Any]) -> str:
   """The objective, with the loss of unlabeled observations where it is not the paper's entropy."""
-  unlabeled = run['config']['objective'].get('unlabeled')
-  if run['objective'] == 'supervised' or unlabeled in (None, 'entropy'):
-    return run['objective']
-  return f'{run["objective"]} ({unlabeled})'
+  options, words = run['config']['objective'], []
+  if run['objective'] != 'supervised' and options.get('unlabeled') not in (None, 'entropy'):
+    words.append(options['unlabeled'])
+  if options.get('form') not in (None, 'output'):
+    words.append(f'{options["form"]} form')
+  if options.get('rule'):
+    words.append(options['rule'])
+  return f'{run["objective"]} ({", ".join(words)})' if words else run['objective']

@@ -2,8 +2,8 @@
 
 `svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
 `digits_50_paper/multiscale` (the same by the paper's protocol alone),
-`digits_50_ablation/stopped_target` (one change of that) and `mnist_small_50/entropy` are ours (see
-`STUDIES`).
+`digits_50_ablation/stopped_target` (one change of that), `digits_methods/pi_model+multiscale` (by
+methods of others) and `mnist_small_50/entropy` are ours (see `STUDIES`).
 """
 
 import fnmatch
@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import defaults, digits_50, paper, records
+from experiments import defaults, digits_50, digits_methods, paper, records
 from experiments.validation import flatten, resolve
 from multiscale_inversion.errors import UserError
 
@@ -43,6 +43,10 @@ ABLATIONS = {
     'last_layers': {'objective.layers': (4, 5, 6)},
     'information': {'objective.unlabeled': 'information'},
     'no_entropy': {'objective.unlabeled': 'none'},
+    'layer_form': {'objective.form': 'layer'},
+    'input_form': {'objective.form': 'input'},
+    'learned_gradient': {'objective.name': 'learned', 'objective.rule': 'gradient'},
+    'learned_speed': {'objective.name': 'learned', 'objective.rule': 'speed'},
     'labeled_fraction_0.2': {'labeled_fraction': 0.2},
     'labeled_fraction_0.8': {'labeled_fraction': 0.8},
     'unlabeled_all': {'data.unlabeled': 'all'},
@@ -85,7 +89,13 @@ def _studies() -> dict[str, dict[str, Any]]:
       data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
       found[f'{dataset}_small_50/{objective}'] = data | _SMALL
   base = found['digits_50_paper/multiscale']
-  return found | {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
+  found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
+  methods = _with_and_without(digits_methods.METHODS)
+  return found | {f'digits_methods/{name}': {} for name in methods}
+
+
+def _with_and_without(methods: Sequence[str]) -> list[str]:
+  return [*methods, *(f'{method}+multiscale' for method in methods)]
 
 
 PAPER = _from_paper()
@@ -117,7 +127,10 @@ def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
 
 def config(name: str) -> ConfigDict:
   """The configuration of a setting."""
-  base = digits_50 if name.startswith('digits_') else defaults
+  study, _, method = name.partition('/')
+  if study == 'digits_methods':
+    return digits_methods.get_config(method)
+  base = digits_50 if study.startswith('digits_') else defaults
   made = base.get_config()
   made.update_from_flattened_dict({**PAPER, **STUDIES}[name])
   return made

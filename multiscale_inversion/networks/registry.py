@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.layered import LayeredNetwork
@@ -11,8 +11,9 @@ from multiscale_inversion.networks.mlp import MLP
 from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.vit import VisionTransformer
+from multiscale_inversion.registry import Registry
 
-_NETWORKS: dict[str, type[LayeredNetwork]] = {
+_NETWORKS: Registry[type[LayeredNetwork]] = Registry('network.name', {
     'large_cnn': LargeCNN,
     'resnet': ResNet,
     'mlp': MLP,
@@ -20,7 +21,7 @@ _NETWORKS: dict[str, type[LayeredNetwork]] = {
     'lstm': LSTM,
     'gru': GRU,
     'vit': VisionTransformer,
-}
+})
 
 # What a network takes from where and how it is trained, beside its own options.
 _SURROUNDINGS = ('axis_name', 'dtype')
@@ -28,23 +29,20 @@ _SURROUNDINGS = ('axis_name', 'dtype')
 
 def names() -> tuple[str, ...]:
   """The names that `create` takes."""
-  return tuple(_NETWORKS)
+  return _NETWORKS.names()
 
 
 def register(name: str, network: type[LayeredNetwork]) -> None:
   """Makes `network`, a subclass of `LayeredNetwork`, known to `create` as `name`.
 
   Raises:
-    ValueError: if the name is taken.
+    ValueError: see `Registry.register`.
   """
-  if name in _NETWORKS:
-    raise ValueError(f'network: {name!r} is registered already')
-  _NETWORKS[name] = network
+  _NETWORKS.register(name, network)
 
 
 def constructor(name: str) -> type[LayeredNetwork]:
   """The class of the network called `name`; its signature has the options and their defaults."""
-  check_choice('network.name', name, names())
   return _NETWORKS[name]
 
 

@@ -8,6 +8,7 @@ from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.objectives import baselines, learned, paper
 from multiscale_inversion.objectives.context import ContextTerm
 from multiscale_inversion.objectives.objective import Objective, Term, add
+from multiscale_inversion.registry import Registry
 
 
 def of_function(function: Objective | Term | None = None) -> Objective:
@@ -36,7 +37,7 @@ def global_added() -> Objective:
   return add(paper.input_reconstruction())
 
 
-_OBJECTIVES: dict[str, Callable[..., Objective]] = {
+_OBJECTIVES: Registry[Callable[..., Objective]] = Registry('objective.name', {
     'supervised': paper.supervised,
     'entropy': paper.entropy,
     'global': paper.global_,
@@ -50,7 +51,7 @@ _OBJECTIVES: dict[str, Callable[..., Objective]] = {
     'mean_teacher': baselines.mean_teacher,
     'fixmatch': baselines.fixmatch,
     'function': of_function,
-}
+})
 # What a name may end in, `pi_model+multiscale`: the reconstruction alone.
 _ADDITIONS: dict[str, Callable[..., Objective]] = {
     'multiscale': multiscale_added,
@@ -60,23 +61,20 @@ _ADDITIONS: dict[str, Callable[..., Objective]] = {
 
 def names() -> tuple[str, ...]:
   """The names that `create` takes, each also with `+multiscale` or `+global` behind it."""
-  return tuple(_OBJECTIVES)
+  return _OBJECTIVES.names()
 
 
 def register(name: str, function: Callable[..., Objective]) -> None:
   """Makes an objective known to `create`: `function` takes its options and returns it.
 
   Raises:
-    ValueError: if the name is taken or has a plus.
+    ValueError: see `Registry.register`.
   """
-  if name in _OBJECTIVES or '+' in name:
-    raise ValueError(f'objective: {name!r} is registered already, or has a plus in it')
-  _OBJECTIVES[name] = function
+  _OBJECTIVES.register(name, function)
 
 
 def _functions(name: str) -> list[Callable[..., Objective]]:
   base, *added = name.split('+')
-  check_choice('objective.name', base, names())
   for part in added:
     check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
   return [_OBJECTIVES[base], *(_ADDITIONS[part] for part in added)]

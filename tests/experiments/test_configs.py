@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import defaults
+from experiments import defaults, digits_methods
 from experiments.run import train_and_evaluate
 from experiments.validation import chosen_options, flatten, resolve, validate
 from multiscale_inversion import networks, objectives
@@ -41,7 +41,30 @@ PUBLISHED = {
 SETTINGS = {
   'cifar10_4000': ('cifar10', 4000, 'large_cnn', 'multiscale', 9, 1_370_986),
   'cifar10_8000': ('cifar10', 8000, 'large_cnn', 'multiscale', 9, 1_370_986),
+  'cifar10_methods': ('cifar10', 4000, 'large_cnn', 'fixmatch', 9, 1_370_986),
   'digits_50': ('digits', 50, 'resnet', 'multiscale', 7, (1, 2, 32)),
+  'digits_methods': ('digits', 50, 'resnet', 'fixmatch', 7, (1, 2, 32)),
+  # By hand: kernels, scales and biases of each layer, and the classifier.
+  'digits_mlp': (
+    'digits', 200, 'mlp', 'multiscale', 4, 64 * 256 + 2 * 256**2 + 3 * 512 + 2570
+  ),
+  'digits_cnn_1d': (
+    'digits', 200, 'cnn_1d', 'multiscale', 4,
+    5 * (8 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 1290,
+  ),
+  'digits_lstm': (
+    'digits', 200, 'lstm', 'multiscale', 3, 4 * 64 * (8 + 64 + 1) + 4 * 64 * (64 + 64 + 1) + 650
+  ),
+  # Its gates have one bias each for their input, and the candidate's state one of its own.
+  'digits_gru': (
+    'digits', 200, 'gru', 'multiscale', 3,
+    3 * 64 * (8 + 64 + 1) + 64 + 3 * 64 * (64 + 64 + 1) + 64 + 650,
+  ),
+  # Patches and positions; three blocks of attention, perceptron and two norms; the last norm.
+  'digits_vit': (
+    'digits', 200, 'vit', 'multiscale', 5,
+    (4 + 1 + 16) * 64 + 3 * (4 * 65 * 64 + 65 * 256 + 257 * 64 + 256) + 128 + 650,
+  ),
   'folder': ('folder', None, 'resnet', 'multiscale', 7, (3, 2, 32)),
   'mnist_50': ('mnist', 50, 'resnet', 'convex', 7, (1, 2, 32)),
   'svhn_1000': ('svhn_cropped', 1000, 'resnet', 'multiscale', 10, (3, 3, 64)),
@@ -86,7 +109,8 @@ def one_line(text):
 
 def test_every_file_is_expected():
   assert sorted(SETTINGS) == NAMES
-  assert sorted(PUBLISHED) == sorted(set(SETTINGS) - {'digits_50', 'folder'})
+  ours = {name for name in SETTINGS if name.startswith('digits')} | {'cifar10_methods', 'folder'}
+  assert sorted(PUBLISHED) == sorted(set(SETTINGS) - ours)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -106,12 +130,10 @@ def test_is_a_small_difference_from_the_protocol(name):
   assert set(config) == set(protocol)
   changed = {key for key in config if config[key] != protocol[key]}
   allowed = r'data\.(name|num_labeled)|network\..*|objective\.(name|alpha|beta)'
-  if name == 'digits_50':
-    allowed += r'|num_epochs|objective\.(reduction|unlabeled)'
-  if name == 'folder':
-    allowed += '|num_epochs'
+  if name not in PUBLISHED:
+    allowed += r'|num_epochs|objective\.(reduction|unlabeled)|augmentation\.weak'
   assert [key for key in changed if not re.fullmatch(allowed, key)] == []
-  assert len(changed) <= 10
+  assert len(changed) <= 11
 
 
 def test_protocol():
@@ -127,7 +149,8 @@ def test_protocol():
 def test_docstring(name):
   doc = module_of(name).__doc__
   needed = ' --config.data.data_dir=DIR' if name == 'folder' else ''
-  assert f'\n    python -m experiments.main --config=experiments/{name}.py{needed}\n' in doc
+  command = rf'\n    python -m experiments.main --config=experiments/{name}\.py(:\S+)?{needed}\n'
+  assert re.search(command, doc)
   labels = 'all labels' if name == 'folder' else f'{SETTINGS[name][1]:,} labels'
   assert labels in doc.splitlines()[0]
   if name in PUBLISHED:
@@ -136,6 +159,16 @@ def test_docstring(name):
     statement = re.search(r'Published (?:error|accuracy) ([^,.]*\.[^,.]*(?:\.\d[^,.]*)?)', doc)
     assert statement[1].startswith(error), statement[1]
     assert all(error in one_line(doc) for error in OTHER_ERRORS.get(name, []))
+
+
+@pytest.mark.parametrize('file', ['digits_methods', 'cifar10_methods'])
+@pytest.mark.parametrize('method', [*digits_methods.METHODS, 'virtual_adversarial+multiscale'])
+def test_methods(file, method):
+  config = module_of(file).get_config(method)
+  validate(config)
+  objective = objectives.create(method, **chosen_options(config.objective))
+  assert objective.inverts == method.endswith('multiscale')
+  assert config.augmentation.weak != 'none'
 
 
 def rows_of(doc):
@@ -211,7 +244,7 @@ def shrunk_config_of(name):
   config.data.num_labeled = 10
   config.num_steps = 2
   config.batch_size = config.eval_batch_size = 4
-  config.network.width = 2
+  config.network.width = 4 if config.network.name == 'vit' else 2
   if config.network.name == 'resnet':
     config.network.blocks_per_group = 1
   return config
@@ -237,7 +270,8 @@ def train(tmp_path_factory, quick_compilation):
 @pytest.mark.parametrize('name', NAMES)
 def test_trains_two_steps(name, train):
   config = shrunk_config_of(name)
-  num_layers = 9 if config.network.name == 'large_cnn' else 4
+  # Those of Resnets are one block a group here.
+  num_layers = 4 if config.network.name == 'resnet' else SETTINGS[name][4]
   num_epochs = 2 / (30 // (config.batch_size // 2))  # 30 images are unlabeled
 
   workdir, returned = train(config)

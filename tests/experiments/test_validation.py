@@ -9,7 +9,7 @@ from multiscale_inversion import data, networks, objectives
 from multiscale_inversion.errors import UserError
 
 TOP = (
-  'batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
+  'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
   'decay_reference_epochs, eval_batch_size, eval_every_epochs, labeled_fraction, learning_rate, '
   'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
   'rematerialize, seed, seeds_mode'
@@ -160,8 +160,10 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
   ('foo.bar', f'foo.bar: unknown key; allowed: {TOP}'),
   ('data.nam', f'data.nam: unknown key; allowed under data: {DATA}'),
   ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
-  ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alpha, beta, layers, '
-   'name, normalized, reduction, stop_target, unlabeled'),
+  ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alpha, beta, decay, '
+   'epsilon, form, function, layer_weights, layers, name, normalized, num_iterations, power, '
+   'ramp_end, ramp_start, rampup, rate, reduction, rule, stop_target, threshold, unlabeled, '
+   'weight, xi'),
 ])
 def test_unknown_key(key, text):
   assert unknown_key(key) == text

@@ -1,0 +1,43 @@
+"""Things by name: the library's own, and a user's."""
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from multiscale_inversion.errors import check_choice
+
+Value = TypeVar('Value')
+
+
+class Registry(Generic[Value]):
+  """Values by name, as `data.name` or `network.name` take them.
+
+  Args:
+    key: of the configuration, for errors.
+    own: the library's, whose names stay theirs.
+  """
+
+  def __init__(self, key: str, own: Mapping[str, Value]):
+    self._key = key
+    self._own = frozenset(own)
+    self._values = dict(own)
+
+  def names(self) -> tuple[str, ...]:
+    """All names."""
+    return tuple(self._values)
+
+  def __getitem__(self, name: str) -> Value:
+    """The value of a name; a `UserError` that lists the names for another one."""
+    check_choice(self._key, name, self.names())
+    return self._values[name]
+
+  def register(self, name: str, value: Value) -> None:
+    """Adds a value, or replaces one that was added: a configuration file may run twice.
+
+    Raises:
+      ValueError: if the name is one of the library's own, or has a sign that means something else.
+    """
+    if name in self._own:
+      raise ValueError(f'{self._key}: {name!r} is the library\'s own')
+    if not name.isidentifier():
+      raise ValueError(f'{self._key}: {name!r}; allowed: letters, digits and underscores')
+    self._values[name] = value

@@ -1,0 +1,80 @@
+"""The examples of docs/extending.md, run as a reader would run them."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = (ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
+CODES = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)
+EXAMPLES = {re.match(r'"""(\w+\.py)', code)[1]: code for code in CODES}
+SMALL = [
+  '--config.num_epochs=2', '--config.batch_size=300', '--config.eval_batch_size=250',
+]
+
+
+def train(path, workdir, *more):
+  command = [sys.executable, '-m', 'experiments.main', f'--config={path}', f'--workdir={workdir}']
+  environment = {**os.environ, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1', 'PYTHONPATH': str(ROOT)}
+  return subprocess.run(
+    [*command, *SMALL, *more],
+    check=False, env=environment, cwd=path.parent, capture_output=True, text=True,
+  )
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('mine')
+  for name, code in EXAMPLES.items():
+    (folder / name).write_text(code)
+  return folder
+
+
+def test_all_examples_are_here():
+  assert list(EXAMPLES) == ['my_loss.py', 'my_memory.py', 'my_network.py', 'my_data.py']
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_example(name, folder):
+  workdir = folder / f'run_{name}'
+  finished = train(folder / name, workdir)
+  assert finished.returncode == 0, finished.stderr
+  summary = json.loads((workdir / 'summary.json').read_text())
+  assert 0 <= summary['test_error'] <= 100
+  config = summary['config']
+  if name == 'my_loss.py':
+    assert re.fullmatch(
+      r'sum of .*absolute_error \(source [0-9a-f]{8}\)', config['objective']['function']
+    )
+  if name == 'my_memory.py':
+    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+    assert all(0 < line['train/least_frequent'] <= 0.1 for line in lines)
+  if name == 'my_network.py':
+    # Patches of 4 values to 32; mixing over 16 tokens and 32 channels; 10 classes.
+    over_tokens = 64 + 16 * 32 + 32 + 32 * 16 + 16
+    over_channels = 64 + 32 * 64 + 64 + 64 * 32 + 32
+    assert summary['num_parameters'] == 5 * 32 + over_tokens + over_channels + 330
+  if name == 'my_data.py':
+    assert (summary['dataset'], summary['num_labeled']) == ('stripes', 20)
+
+
+def test_a_loss_that_has_changed_is_not_resumed(folder, tmp_path):
+  path = tmp_path / 'my_loss.py'
+  path.write_text(EXAMPLES['my_loss.py'])
+  assert train(path, tmp_path / 'run').returncode == 0
+  path.write_text(EXAMPLES['my_loss.py'].replace('jnp.abs(x - r)', 'jnp.abs(x + r)'))
+  finished = train(path, tmp_path / 'run')
+  assert finished.returncode == 2
+  (line,) = finished.stderr.splitlines()
+  assert 'objective.function was' in line and 'absolute_error' in line
+
+
+def test_the_example_loss_is_short():
+  """At most 15 lines for a new loss."""
+  body = re.search(r'def absolute_error.*?\n\n\n', EXAMPLES['my_loss.py'], re.DOTALL)[0]
+  assert len(body.strip().splitlines()) <= 15
