@@ -17,13 +17,18 @@ def get_config() -> ConfigDict:
   config.data = ConfigDict()
   config.data.name = 'svhn_cropped'
   # Folder of prepared TFDS sets; the environment's TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+  # Of the set 'folder': that of the images, or a CSV file.
   config.data.data_dir = placeholder(str)
   config.data.note = ''  # what sets this copy of the data apart, as 'JPEG copy': results show it
-  config.data.num_labeled = 1000
+  config.data.num_labeled = placeholder(int)  # all that have a label if None
   # D_u: 'rest', the training set less the labeled images, or 'all' of it.
   config.data.unlabeled = 'rest'
   # Where the training set stays: on every 'device', or on the 'host', from which batches stream.
   config.data.placement = 'device'
+
+  config.data.image_size = placeholder(int)  # folder: edge in pixels, 32
+  config.data.channels = placeholder(int)  # folder: 1 or 3; 1 if None and every image is grey
+  config.data.test_fraction = placeholder(float)  # folder: 0.2, where it does not say what tests
 
   config.network = _network()
 

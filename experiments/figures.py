@@ -1,6 +1,7 @@
 """The paper's figures 2 to 5, drawn from run folders."""
 
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -177,8 +178,8 @@ def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Fi
 
 
 def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
-  """Test images above their reconstructions r^(0), with each one's error (Fig. 5)."""
-  images, found, errors = reconstruct(folder, run, _NUM_IMAGES)
+  """Test images and their classes, above their r^(0) and its errors (Fig. 5)."""
+  images, found, errors, names = reconstruct(folder, run, _NUM_IMAGES)
   figure, axes = plt.subplots(
       2, len(images), figsize=(1.5 * len(images), 3.6), layout='constrained', squeeze=False
   )
@@ -188,22 +189,24 @@ def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
       pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
       axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
       axes[row, column].set_axis_off()
+    axes[0, column].set_title(textwrap.shorten(names[column], 18, placeholder='...'), fontsize=9)
     axes[1, column].set_title(f'{errors[column]:.3g}', fontsize=9)
-  axes[0, 0].set_title('image', fontsize=9)
-  figure.suptitle(f'{title(run)}\nbelow: reconstruction, $\\|x - r^{{(0)}}\\|^2 / D$', fontsize=10)
+  below = 'below: reconstruction, $\\|x - r^{(0)}\\|^2 / D$'
+  figure.suptitle(f'{title(run)}\nabove: image, class; {below}', fontsize=10)
   return figure
 
 
 def reconstruct(
     folder: str, run: dict[str, Any], count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
   """Reconstructs the first test images as training does, without dropout.
 
   Batch norm takes the statistics of a batch of test images: an inverse that was trained through a
   batch's statistics is not that of the evaluation, whose statistics are constants.
 
   Returns:
-    The first `count` images, normalized, their r^(0), and (1/D) ||x - r^(0)||^2 of each.
+    The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
+    of their classes.
   """
   config = from_record(run['config'])
   config.num_devices = 1
@@ -220,4 +223,5 @@ def reconstruct(
       variables, images
   )
   errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
-  return tuple(np.asarray(values[:count]) for values in (images, inverted, errors))
+  names = [setup.dataset.class_names[label] for label in setup.dataset.test_labels[:count]]
+  return (*(np.asarray(values[:count]) for values in (images, inverted, errors)), names)

@@ -1,4 +1,7 @@
-"""The files of a run's folder beside its metrics and checkpoints: `config.json`, `summary.json`."""
+"""The files of a run's folder beside its metrics and checkpoints.
+
+`config.json`, `data.json`, `summary.json`.
+"""
 
 import hashlib
 import importlib.metadata
@@ -13,8 +16,10 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.validation import flatten
+from multiscale_inversion import data
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives import ContextTerm, Objective
+from multiscale_inversion.trained import CONFIG_FILE, DATA_FILE
 
 # What may differ when a run is resumed: where things are, and how often one looks.
 FREE_KEYS = (
@@ -79,8 +84,30 @@ def read_json(path: str) -> Any:
       raise UserError(f'{path}: not JSON ({error})') from error
 
 
-def claim(workdir: str, config: ConfigDict) -> None:
-  """Makes the folder of a configuration's run, if there is none yet, and writes `config.json`.
+def about_data(dataset: data.Dataset) -> dict[str, Any]:
+  """What a summary says of the data set."""
+  return {
+      'class_names': list(dataset.class_names),
+      'image_shape': list(dataset.train_images.shape[1:]),
+      'skipped_images': len(dataset.skipped),
+  }
+
+
+def _data_record(dataset: data.Dataset) -> dict[str, Any]:
+  """What `data.json` holds: what a trained network needs of its data set, and what was used."""
+  return {
+      **about_data(dataset),
+      'num_train': len(dataset.train_labels),
+      'num_train_with_label': int((dataset.train_labels >= 0).sum()),
+      'num_test': len(dataset.test_labels),
+      'skipped': [': '.join(entry) for entry in dataset.skipped],
+  }
+
+
+def claim(workdir: str, config: ConfigDict, dataset: data.Dataset) -> None:
+  """Makes the folder of a configuration's run, if there is none yet, and says what it is.
+
+  Writes `config.json` and `data.json`.
 
   Raises:
     UserError: if the folder cannot be made.
@@ -89,9 +116,34 @@ def claim(workdir: str, config: ConfigDict) -> None:
     os.makedirs(workdir, exist_ok=True)
   except OSError as error:
     raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
-  path = os.path.join(workdir, 'config.json')
-  if not os.path.exists(path):
-    write_json(path, as_json(config.to_dict()))
+  contents = {CONFIG_FILE: config.to_dict(), DATA_FILE: _data_record(dataset)}
+  for name, content in contents.items():
+    path = os.path.join(workdir, name)
+    if not os.path.exists(path):
+      write_json(path, as_json(content))
+
+
+def check_data(workdir: str, dataset: data.Dataset) -> None:
+  """Checks that a run that is to go on has the data that it began with.
+
+  Raises:
+    UserError: if not: lists the differences.
+  """
+  found = read_json(os.path.join(workdir, DATA_FILE))
+  if found is None:
+    return
+  now = as_json(_data_record(dataset))
+  keys = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
+  differences = [
+      f'{key} was {found.get(key)!r}, now {now[key]!r}'
+      for key in keys
+      if found.get(key) != now[key]
+  ]
+  if differences:
+    raise UserError(
+        f'{workdir} holds a run on other data: {"; ".join(differences)}; give --workdir=DIR for a '
+        'new run, or the old data to go on with this one'
+    )
 
 
 def check(workdir: str, config: ConfigDict) -> None:
@@ -100,7 +152,7 @@ def check(workdir: str, config: ConfigDict) -> None:
   Raises:
     UserError: if it belongs to a run of another configuration: lists the differences.
   """
-  found = read_json(os.path.join(workdir, 'config.json'))
+  found = read_json(os.path.join(workdir, CONFIG_FILE))
   if found is None:
     return
   found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(as_json(config.to_dict())))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import display, records, steps
+from experiments import display, records, skipped, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
@@ -62,8 +62,10 @@ def train_and_evaluate(
   if summary is not None:
     return summary
   setup = setup_lib.build(config)
+  records.check_data(workdir, setup.dataset)
   if parallel.is_main_process():
-    records.claim(workdir, resolved)
+    skipped.show(setup.dataset.skipped)
+    records.claim(workdir, resolved, setup.dataset)
   run = _Run(resolved, setup, workdir)
   try:
     run.train(should_stop)
@@ -209,7 +211,9 @@ class _Run:
         'test_errors': self._test_errors,
         'scalars': self._scalars,
     }
-    self._checkpoints.save(self._step, self._devices.first(self._progress), notes)
+    progress = self._devices.first(self._progress)
+    variables = self._setup.trainer.evaluated(progress.state)
+    self._checkpoints.save(self._step, progress, notes, variables)
     self._saved = time.monotonic()
 
   def summary(self, command: str) -> dict[str, Any]:
@@ -221,7 +225,7 @@ class _Run:
         'dataset': config.data.name,
         'network': config.network.name,
         'objective': config.objective.name,
-        'num_labeled': config.data.num_labeled,
+        'num_labeled': self._setup.sampler.num_labeled,
         'seed': config.seed,
         'num_parameters': self._num_parameters,
         'num_steps': self._num_steps,
@@ -229,6 +233,7 @@ class _Run:
         'wall_time_s': round(time.monotonic() - self._started, 2),
         'train': {name: round(v, 6) for name, v in mean_scalars(self._scalars).items()},
         **self._each_seed(),
+        **records.about_data(self._setup.dataset),
         'command': command,
         'config': config.to_dict(),
         'hardware': records.hardware(),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments.validation import chosen_options
+from experiments.validation import chosen_options, data_options
 from multiscale_inversion import (
     data,
     evaluation,
@@ -110,7 +110,7 @@ def build(config: ConfigDict) -> Setup:
   unlabeled_per_batch = config.batch_size - labeled_per_batch
   parallel.check_batch(labeled_per_batch, unlabeled_per_batch, devices.count)
 
-  dataset = data.load(config.data.name, config.data.data_dir)
+  dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
   seeds = tuple(range(config.seed, config.seed + config.num_seeds))
   split = _for_seeds(
       seeds,

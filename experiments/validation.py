@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from experiments import defaults
 from multiscale_inversion import data, losses, networks, objectives, precision, seeds
-from multiscale_inversion.data import augmentation
+from multiscale_inversion.data import augmentation, images
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.networks import layers, normalization
@@ -46,6 +46,9 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.num_labeled': _positive,
     'data.unlabeled': _choice(lambda: UNLABELED),
     'data.placement': _choice(lambda: ('device', 'host')),
+    'data.image_size': _positive,
+    'data.channels': _choice(lambda: images.CHANNELS),
+    'data.test_fraction': _range(1e-6, 1, open_end=True),
     'network.name': _choice(networks.names),
     'network.blocks_per_group': _positive,
     'network.depth': _positive,
@@ -163,14 +166,21 @@ def chosen_options(config: ConfigDict) -> dict[str, Any]:
   return {k: v for k, v in config.items() if k != 'name' and v is not None}
 
 
-def resolve(config: ConfigDict) -> ConfigDict:
-  """Returns the configuration with the defaults of its network and objective filled in.
+def data_options(config: ConfigDict) -> dict[str, Any]:
+  """The options of the `data` section that are the data set's own and are set."""
+  own = ('image_size', 'channels', 'test_fraction')
+  return {key: config.data[key] for key in own if config.data[key] is not None}
 
-  An option that the network or the objective does not take stays None.
+
+def resolve(config: ConfigDict) -> ConfigDict:
+  """Returns the configuration with the defaults of its data set, network and objective filled in.
+
+  An option that the data set, the network or the objective does not take stays None.
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
     for section, options in (
+        (config.data, data.defaults(config.data.name)),
         (config.network, networks.defaults(config.network.name)),
         (config.objective, objectives.defaults(config.objective.name)),
     ):

@@ -18,10 +18,12 @@ from multiscale_inversion import (
 from multiscale_inversion.any_module import invert_module
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
+from multiscale_inversion.trained import Trained, load
 from multiscale_inversion.version import __version__
 
 __all__ = [
     'Inversion',
+    'Trained',
     'UserError',
     '__version__',
     'data',
@@ -29,6 +31,7 @@ __all__ = [
     'hold_in_inverse',
     'invert',
     'invert_module',
+    'load',
     'losses',
     'metrics',
     'networks',

@@ -23,7 +23,7 @@ class Checkpoints:
     """The step of the latest complete checkpoint; None if there is none."""
     return self._manager.latest_step()
 
-  def save(self, step: int, training: Any, notes: dict[str, Any]) -> None:
+  def save(self, step: int, training: Any, notes: dict[str, Any], variables: Any = None) -> None:
     """Saves a checkpoint unless that step has one.
 
     Arrays go through the host: a checkpoint knows no devices, and is restored on any number of
@@ -33,13 +33,17 @@ class Checkpoints:
       step: number of steps done.
       training: a pytree of arrays.
       notes: what JSON can hold.
+      variables: of the network that is evaluated, for those who want it alone; a pytree of arrays.
     """
     if step in self._manager.all_steps():
       return
-    items = ocp.args.Composite(
-        training=ocp.args.StandardSave(jax.device_get(training)), notes=ocp.args.JsonSave(notes)
-    )
-    self._manager.save(step, args=items)
+    items = {
+        'training': ocp.args.StandardSave(jax.device_get(training)),
+        'notes': ocp.args.JsonSave(notes),
+    }
+    if variables is not None:
+      items['variables'] = ocp.args.StandardSave(jax.device_get(variables))
+    self._manager.save(step, args=ocp.args.Composite(**items))
 
   def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
     """Restores a checkpoint.
@@ -56,6 +60,11 @@ class Checkpoints:
     )
     restored = self._manager.restore(step, args=items)
     return restored.training, restored.notes
+
+  def restore_variables(self, step: int) -> dict[str, Any]:
+    """Restores the variables of the network that is evaluated alone, as host arrays."""
+    items = ocp.args.Composite(variables=ocp.args.StandardRestore())
+    return self._manager.restore(step, args=items).variables
 
   def close(self) -> None:
     """Waits until everything is saved."""

@@ -1,12 +1,15 @@
 """What a data set is, and the sets by name."""
 
+import functools
+import inspect
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from multiscale_inversion.data import svhn_mat, tfds_source
+from multiscale_inversion.data import image_folder, svhn_mat, tfds_source
+from multiscale_inversion.data.images import Skipped
 from multiscale_inversion.errors import UserError, check_choice
 
 DIGITS_TRAIN = 1297
@@ -18,8 +21,10 @@ class Dataset(NamedTuple):
   Attributes:
     name: as `load` takes it.
     train_images, test_images: uint8, shape [N, H, W, C].
-    train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1.
+    train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1; in training -1
+      where unlabeled.
     class_names: a name for each class.
+    skipped: files that were left out, as images that cannot be read.
   """
 
   name: str
@@ -28,6 +33,7 @@ class Dataset(NamedTuple):
   test_images: np.ndarray
   test_labels: np.ndarray
   class_names: tuple[str, ...]
+  skipped: tuple[Skipped, ...] = ()
 
 
 def _digits(data_dir: str | None) -> Dataset:
@@ -86,9 +92,15 @@ def data_folder(data_dir: str | None) -> str:
   return os.path.abspath(os.path.expanduser(folder))
 
 
-_DATASETS: dict[str, Callable[[str | None], Dataset]] = {
+@functools.wraps(image_folder.read)  # whose options are this set's
+def _from_folder(data_dir: str | None, **options) -> Dataset:
+  return Dataset(image_folder.NAME, *image_folder.read(data_dir, **options))
+
+
+_DATASETS: dict[str, Callable[..., Dataset]] = {
     'digits': _digits,
     **{name: _from_tfds(name) for name in tfds_source.NAMES},
+    image_folder.NAME: _from_folder,
 }
 
 
@@ -97,8 +109,12 @@ def names() -> tuple[str, ...]:
   return tuple(_DATASETS)
 
 
-def register(name: str, loader: Callable[[str | None], Dataset]) -> None:
-  """Makes a data set known to `load`: `loader` takes the data folder (or None).
+def register(name: str, loader: Callable[..., Dataset]) -> None:
+  """Makes a data set known to `load`.
+
+  Args:
+    name: the set's.
+    loader: takes the data folder (or None), and the set's options, if it has any, by name.
 
   Raises:
     ValueError: if the name is taken.
@@ -108,17 +124,30 @@ def register(name: str, loader: Callable[[str | None], Dataset]) -> None:
   _DATASETS[name] = loader
 
 
-def load(name: str, data_dir: str | None = None) -> Dataset:
+def defaults(name: str) -> dict[str, Any]:
+  """The options that the data set called `name` takes, with their defaults."""
+  check_choice('data.name', name, names())
+  options = list(inspect.signature(_DATASETS[name]).parameters.values())[1:]
+  return {option.name: option.default for option in options}
+
+
+def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:
   """Loads a data set into memory.
 
   Args:
     name: one of `names()`.
     data_dir: folder of prepared TFDS sets; unless given, TFDS_DATA_DIR or
-      ~/tensorflow_datasets. `digits` needs none.
+      ~/tensorflow_datasets. `digits` needs none; for `folder` it is that of the images, or a CSV
+      file.
+    **options: the set's; of those here only `folder` has any, see `image_folder.read`.
 
   Raises:
-    UserError: for an unknown name, or a set that is absent (naming the folder that was looked in
-      and how to get the set).
+    UserError: for an unknown name, an option that the set does not have, or a set that is absent
+      (naming the folder that was looked in and how to get the set).
   """
-  check_choice('data.name', name, names())
-  return _DATASETS[name](data_dir)
+  allowed = defaults(name)
+  for option in options:
+    if option not in allowed:
+      listed = ', '.join(allowed) or 'none'
+      raise UserError(f'data.{option}: not an option of the data set {name}; allowed: {listed}')
+  return _DATASETS[name](data_dir, **options)

@@ -35,6 +35,11 @@ class Sampler:
       )
     if self.num_labeled < 1:
       raise UserError(f'data.num_labeled: {self.num_labeled}; allowed: at least 1')
+    if self.num_unlabeled < 1:
+      raise UserError(
+          f'data.num_labeled: all {self.num_labeled} training images are labeled, and none is left '
+          'unlabeled; allowed: fewer, or data.unlabeled=all'
+      )
     if self.num_unlabeled < self.unlabeled_per_batch:
       raise UserError(
           f'batch_size: takes {self.unlabeled_per_batch} unlabeled images a batch, and there are '

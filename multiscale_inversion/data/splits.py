@@ -21,13 +21,16 @@ class Split(NamedTuple):
   unlabeled: np.ndarray
 
 
-def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'rest') -> Split:
+def split(
+    labels: np.ndarray, num_labeled: int | None, seed: int, unlabeled: str = 'rest'
+) -> Split:
   """Chooses labeled images at random, balanced over the classes.
 
   Args:
-    labels: the training set's classes, integers from 0, shape [N].
-    num_labeled: how many to choose. Where it does not divide by the number of classes, classes
-      drawn at random get one more.
+    labels: the training set's classes, integers from 0, shape [N]; -1 where an image has no label,
+      which makes it one of D_u.
+    num_labeled: how many to choose; all that have a label if None. Where it does not divide by the
+      number of classes, classes drawn at random get one more.
     seed: the choice is a function of it; a non-negative integer.
     unlabeled: `rest`: D_u is the training set less the labeled images; `all`: the whole of it.
 
@@ -35,10 +38,15 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
     UserError: if there are fewer labels than classes, or a class has too few images.
   """
   check_choice('data.unlabeled', unlabeled, UNLABELED)
-  classes = np.unique(labels)
-  if not len(classes) <= num_labeled <= len(labels):
+  everything = np.arange(len(labels), dtype=np.int32)
+  having_label = everything[labels >= 0]
+  if num_labeled is None:
+    return _split(having_label, everything, unlabeled)
+  classes = np.unique(labels[having_label])
+  most = len(having_label)
+  if not len(classes) <= num_labeled <= most:
     raise UserError(
-        f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {len(labels)}'
+        f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {most}'
     )
   smallest = min(int(np.sum(labels == label)) for label in classes)
   random = np.random.RandomState(seed)
@@ -54,5 +62,8 @@ def split(labels: np.ndarray, num_labeled: int, seed: int, unlabeled: str = 'res
       )
     chosen.append(random.permutation(members)[:wanted])
   labeled = np.sort(np.concatenate(chosen)).astype(np.int32)
-  everything = np.arange(len(labels), dtype=np.int32)
+  return _split(labeled, everything, unlabeled)
+
+
+def _split(labeled: np.ndarray, everything: np.ndarray, unlabeled: str) -> Split:
   return Split(labeled, np.setdiff1d(everything, labeled) if unlabeled == 'rest' else everything)

@@ -346,7 +346,8 @@ def test_an_unknown_name_lists_the_known_ones():
   with pytest.raises(UserError) as info:
     data.load('imagenet')
   assert str(info.value) == (
-      "data.name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, svhn_cropped"
+      "data.name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, "
+      'svhn_cropped, folder'
   )
 
 

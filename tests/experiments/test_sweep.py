@@ -7,6 +7,7 @@ import re
 import matplotlib.image
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from experiments import figures, paper, paper_tables, report, run, settings, sweep
 from experiments.main import StopRequest
@@ -194,7 +195,11 @@ def test_reconstructions_are_those_of_the_trained_network(swept):
   """Their mean error is near the training's last record, for an inverse through the batch."""
   (folder,) = [f for f in folders(swept) if f.endswith('global/seed_0')]
   (summary,) = report.load_runs([folder])
-  images, found, errors = figures.reconstruct(folder, summary, 500)
+  images, found, errors, names = figures.reconstruct(folder, summary, 500)
   assert images.shape == found.shape == (500, 8, 8, 1)
+  # The test set is the digits' last 500 in a fixed order: see the data set's tests.
+  digits = load_digits()
+  labels = digits.target[np.random.RandomState(0).permutation(1797)[1297:]]
+  assert names == list(map(str, labels))
   np.testing.assert_allclose(errors, np.mean((images - found) ** 2, (1, 2, 3)), rtol=1e-5)
   assert np.mean(errors) == pytest.approx(summary['train']['train/reconstruction/0'], rel=0.3)

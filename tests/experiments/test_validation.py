@@ -14,7 +14,9 @@ TOP = (
   'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
   'rematerialize, seed, seeds_mode'
 )
-DATA = 'data_dir, name, note, num_labeled, placement, unlabeled'
+DATA = (
+  'channels, data_dir, image_size, name, note, num_labeled, placement, test_fraction, unlabeled'
+)
 
 
 def message_of(function, *arguments):
@@ -190,6 +192,7 @@ def test_missing_key(key):
 @pytest.mark.parametrize(('key', 'value', 'allowed'), [
   ('data.name', 'imagenet', 'digits, mnist'),
   ('data.unlabeled', 'some', 'rest, all'),
+  ('data.channels', 2, '1, 3'),
   ('network.name', 'vgg', 'large_cnn, resnet'),
   ('network.activation', 'swish', 'leaky_relu'),
   ('network.pooling', 'min', 'mean, max'),
@@ -207,6 +210,8 @@ def test_choices(key, value, allowed):
 
 @pytest.mark.parametrize(('key', 'good', 'bad', 'allowed'), [
   ('data.num_labeled', 1, 0, '[1, '),
+  ('data.image_size', 1, 0, '[1, '),
+  ('data.test_fraction', 0.5, 1.0, '[1e-06, 1)'),
   ('network.blocks_per_group', 1, 0, '[1, '),
   ('network.width', 1, 0, '[1, '),
   ('network.negative_slope', 0.0, -0.1, '[0, 1]'),

@@ -1,0 +1,121 @@
+"""Classifies images with a trained network: `python -m experiments.predict --workdir=DIR IMAGE...`.
+
+DIR is the folder of a run, on whatever data set. Each image, a PNG or JPEG file, is read as those
+of a folder are (turned upright, stretched to the size that the network takes, grey where it takes
+grey), and gets a line with its most probable classes, three or `--top=N`:
+
+    IMAGE: cat 93.1 %, dog 5.2 %, bird 1.1 %
+
+To the folder of `--out` (default: DIR/predictions) a PNG is written for each image: what the
+network sees, on the left, and beside it what it reconstructs from its own output, r^(0) (Eq. 7), on
+the same scale of grey levels or colors. Of a run of several seeds it is the first one's network, or
+that of `--seed=S`. An image that cannot be read is named, and the others are done.
+Exit status: 0 done, 1 an image could not be read, 2 wrong input.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from experiments import cli
+from multiscale_inversion import trained
+from multiscale_inversion.data import images as images_lib
+from multiscale_inversion.errors import UserError
+
+# Other programs have flags of these names; one process may import several.
+_WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)
+_OUT = flags.DEFINE_string('out', None, 'Folder to write to.', allow_override=True)
+_TOP = flags.DEFINE_integer('top', 3, 'How many classes to print.', lower_bound=1)
+_SEED = flags.DEFINE_integer('seed', None, 'Which network of a run of several seeds.')
+
+_AT_ONCE = 100
+_SHOWN_EDGE = 256  # pixels at least, in the pictures written
+_GAP = 8
+
+
+def main(argv: list[str]) -> int:
+  """Runs the program; returns its exit status."""
+  if not _WORKDIR.value:
+    raise UserError("--workdir: missing; allowed: a run's folder")
+  if not argv[1:]:
+    raise UserError('no image; allowed: one or more PNG or JPEG files after the flags')
+  network = trained.load(_WORKDIR.value, _SEED.value)
+  out = _OUT.value or os.path.join(_WORKDIR.value, 'predictions')
+  try:
+    os.makedirs(out, exist_ok=True)
+  except OSError as error:
+    raise UserError(f'--out: {out} cannot be made a folder: {error.strerror}') from error
+  files = _file_names(argv[1:])
+  written = 0
+  for start in range(0, len(files), _AT_ONCE):
+    paths, images = _read(argv[1 + start :][:_AT_ONCE], network.image_shape)
+    if not paths:
+      continue
+    reconstructions = network.invert(images).reconstructions[0]
+    for path, image, probabilities, reconstruction in zip(
+        paths, images, network.predict(images), np.asarray(reconstructions), strict=True
+    ):
+      print(f'{path}: {describe(probabilities, network.class_names, _TOP.value)}', flush=True)
+      beside(image, reconstruction).save(os.path.join(out, files[path]))
+    written += len(paths)
+  if written:
+    print(f'reconstructions: {out}', file=sys.stderr)
+  return 0 if written == len(argv[1:]) else 1
+
+
+def _read(
+    paths: Sequence[str], shape: tuple[int, int, int]
+) -> tuple[list[str], np.ndarray]:
+  """The images that can be read, with their paths; names the others."""
+  height, width, channels = shape
+  images, positions, unreadable = images_lib.read_all(paths, (height, width), channels)
+  for path, reason in unreadable:
+    print(f'error: {path}: {reason}', file=sys.stderr)
+  return [paths[position] for position in positions], images
+
+
+def _file_names(paths: Sequence[str]) -> dict[str, str]:
+  """What is written for each image: its name, with a number where another one has it."""
+  names: dict[str, str] = {}
+  for path in dict.fromkeys(paths):
+    stem = os.path.splitext(os.path.basename(path))[0]
+    name, number = f'{stem}.png', 1
+    while name in names.values():
+      number += 1
+      name = f'{stem}_{number}.png'
+    names[path] = name
+  return names
+
+
+def describe(probabilities: np.ndarray, class_names: Sequence[str], count: int) -> str:
+  """The most probable classes with their probabilities in percent, the greatest first."""
+  order = np.argsort(-probabilities, kind='stable')[:count]
+  return ', '.join(f'{class_names[index]} {100 * probabilities[index]:.1f} %' for index in order)
+
+
+def beside(image: np.ndarray, reconstruction: np.ndarray) -> Image.Image:
+  """An image and, to its right, its reconstruction, both enlarged.
+
+  Args:
+    image: uint8, shape [H, W, C].
+    reconstruction: r^(0), in the range of the normalized image, same shape. It is shown with the
+      mean and the scale that normalization took off the image; what is beyond black or white is
+      black or white.
+  """
+  x = image.astype(np.float64)
+  mean = x.mean()
+  shown = mean + reconstruction * np.abs(x - mean).max()
+  pair = [image, np.round(shown.clip(0, 255)).astype(np.uint8)]
+  factor = -(-_SHOWN_EDGE // max(image.shape[:2]))
+  left, right = (part.repeat(factor, 0).repeat(factor, 1) for part in pair)
+  gap = np.full((left.shape[0], _GAP, left.shape[2]), 255, np.uint8)
+  pixels = np.concatenate([left, gap, right], 1)
+  return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+if __name__ == '__main__':
+  cli.run(main, needs_config=False)

@@ -1,0 +1,62 @@
+"""A CSV file that lists images and their labels."""
+
+import csv
+import os
+from collections.abc import Iterator
+
+from multiscale_inversion.data.entries import Entry, is_unlabeled
+from multiscale_inversion.errors import UserError
+
+_DELIMITERS = (',', ';', '\t')
+
+
+def find(table: str) -> list[Entry]:
+  """Lists the images of a CSV file, in its order.
+
+  Its first line names the columns: `file` and `label`, and `split` if there is one; others do not
+  count. Columns are separated by commas (or semicolons, or tabs). `file` is a path, relative ones
+  from the folder of the CSV file; `label` the name of a class, empty (or `unlabeled`) where there
+  is none; `split` is `train`, which empty means, too, or `test`.
+
+  Raises:
+    UserError: if the table does not have this form.
+  """
+  entries: list[Entry] = []
+  lines: dict[str, int] = {}
+  for line, row in _rows(table):
+    where = f'{table}, line {line}'
+    name, label, part = (row.get(column, '') for column in ('file', 'label', 'split'))
+    if not name:
+      raise UserError(f'{where}: no file; allowed: a path in the column file')
+    if name in lines:
+      raise UserError(f'{where}: {name} stands in line {lines[name]} already; allowed: once')
+    if part.lower() not in ('', 'train', 'test'):
+      raise UserError(f'{where}: split is {part!r}; allowed: train, test')
+    lines[name] = line
+    known = None if not label or is_unlabeled(label) else label
+    is_test = part.lower() == 'test'
+    if is_test and known is None:
+      raise UserError(f'{where}: a test image without a label; allowed: labeled ones')
+    entries.append(Entry(os.path.join(os.path.dirname(table), name), name, known, is_test))
+  return entries
+
+
+def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
+  """The lines that are not empty, each with its number, as cells by column."""
+  try:
+    with open(table, encoding='utf-8-sig', newline='') as file:
+      head = file.readline()
+      delimiter = max(_DELIMITERS, key=head.count)
+      columns = [cell.strip().lower() for cell in next(csv.reader([head], delimiter=delimiter), [])]
+      if not {'file', 'label'} <= {*columns}:
+        raise UserError(
+            f'{table}, line 1: {head.strip()!r}; allowed: the names of the columns, file,label or '
+            'file,label,split'
+        )
+      reader = csv.reader(file, delimiter=delimiter)
+      for cells in reader:
+        if any(map(str.strip, cells)):
+          row = dict(zip(columns, map(str.strip, cells), strict=False))
+          yield reader.line_num + 1, row
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise UserError(f'data.data_dir: {table} cannot be read as CSV in UTF-8: {error}') from error

@@ -1,0 +1,184 @@
+"""A trained network, from the folder of its run."""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from multiscale_inversion import networks, precision
+from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import Inversion, invert
+from multiscale_inversion.networks.layered import LayeredNetwork
+
+# What is needed of a run's folder, beside its checkpoints.
+CONFIG_FILE = 'config.json'  # `network` with name and options, `seed`, `num_seeds`, `precision`
+DATA_FILE = 'data.json'  # `class_names`, `image_shape`
+CHECKPOINTS = 'checkpoints'
+
+_AT_ONCE = 200
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+  """A trained network, in evaluation: without dropout, batch norm by its running statistics.
+
+  Images are given as the data set stores them, uint8 (or any real numbers), and are normalized here
+  as in training.
+
+  Attributes:
+    network: a Flax module that returns every activation.
+    variables: its `params` and `batch_stats`, as `network.apply` and `network.stages` take them.
+    class_names: a name for each class.
+    image_shape: (H, W, C) of the images that it takes.
+    step: number of training steps done.
+    matmul_precision: of matrix products and convolutions, as in training.
+  """
+
+  network: LayeredNetwork
+  variables: Mapping[str, Any]
+  class_names: tuple[str, ...]
+  image_shape: tuple[int, int, int]
+  step: int
+  matmul_precision: str = 'highest'
+
+  def predict(self, images: np.ndarray) -> np.ndarray:
+    """The classes' probabilities.
+
+    Args:
+      images: shape [N, H, W, C]; N may be large.
+
+    Returns:
+      float32, shape [N, number of classes].
+
+    Raises:
+      UserError: if the images have another shape.
+    """
+    self._check(images)
+    parts = [
+        self._probabilities(self.variables, images[start : start + _AT_ONCE])
+        for start in range(0, len(images), _AT_ONCE)
+    ]
+    return np.concatenate([np.zeros([0, len(self.class_names)], np.float32), *parts])
+
+  def activations(self, images: np.ndarray) -> tuple[jax.Array, ...]:
+    """(z^(0), ..., z^(L)): the normalized images, each layer's output, the logits last.
+
+    Args:
+      images: shape [N, H, W, C], taken at once.
+
+    Raises:
+      UserError: if the images have another shape.
+    """
+    self._check(images)
+    return self._activations(self.variables, images)
+
+  def invert(self, images: np.ndarray) -> Inversion:
+    """The activations and their reconstructions, r^(0) in the range of the normalized images.
+
+    Args:
+      images: shape [N, H, W, C], taken at once.
+
+    Raises:
+      UserError: if the images have another shape.
+    """
+    self._check(images)
+    return self._inversion(self.variables, images)
+
+  def _check(self, images: np.ndarray) -> None:
+    if np.ndim(images) != 4 or np.shape(images)[1:] != self.image_shape:
+      height, width, channels = self.image_shape
+      raise UserError(
+          f'images: of shape {np.shape(images)}; allowed: (N, {height}, {width}, {channels})'
+      )
+
+  @functools.cached_property
+  def _probabilities(self):
+    return self._compile(lambda v, x: jax.nn.softmax(self.network.apply(v, x)[-1]))
+
+  @functools.cached_property
+  def _activations(self):
+    return self._compile(self.network.apply)
+
+  @functools.cached_property
+  def _inversion(self):
+    return self._compile(lambda v, x: invert(self.network.stages(v), x))
+
+  def _compile(self, function):
+    """The compiled function of variables and of images that are not normalized."""
+
+    def run(variables, images):
+      with jax.default_matmul_precision(self.matmul_precision):
+        return function(variables, normalize(images))
+
+    return jax.jit(run)
+
+
+def load(directory: str, seed: int | None = None) -> Trained:
+  """Loads the network of a run from its folder, as of its latest checkpoint.
+
+  It is the network that the run evaluates: of an objective that keeps averaged parameters, theirs.
+  The run may be unfinished, and may have been trained on other devices, any number of them. The
+  optimizer is left where it is, and no data set is read.
+
+  Args:
+    directory: the run's folder.
+    seed: which network, in a run of several seeds; the first one's unless given.
+
+  Raises:
+    UserError: if the folder holds no run that has a checkpoint, or not of this seed.
+  """
+  directory = os.path.expanduser(directory)
+  config, about = (_read(directory, name) for name in (CONFIG_FILE, DATA_FILE))
+  try:
+    options = {key: value for key, value in config['network'].items() if value is not None}
+    seeds = range(config['seed'], config['seed'] + config['num_seeds'])
+    matmul_precision, dtype = precision.get(config['precision'])
+    class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
+    network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
+  except (KeyError, TypeError, AttributeError) as error:
+    raise UserError(f'{directory}: not the folder of a run ({error!r})') from error
+  seed = seeds[0] if seed is None else seed
+  if seed not in seeds:
+    raise UserError(f'seed: {seed} is none of {directory}; allowed: {", ".join(map(str, seeds))}')
+  step, variables = _latest_variables(directory)
+  if len(seeds) > 1:
+    variables = jax.tree.map(lambda leaf: leaf[seed - seeds[0]], variables)
+  variables = jax.tree.map(jnp.asarray, variables)
+  return Trained(network, variables, class_names, image_shape, step, matmul_precision)
+
+
+def _read(directory: str, name: str) -> Any:
+  path = os.path.join(directory, name)
+  try:
+    with open(path, encoding='utf-8') as file:
+      return json.load(file)
+  except FileNotFoundError as error:
+    raise UserError(
+        f'{directory}: not the folder of a run, which holds {CONFIG_FILE}, {DATA_FILE} and '
+        f'{CHECKPOINTS}; {name} is missing'
+    ) from error
+  except (OSError, ValueError) as error:
+    raise UserError(f'{path}: not JSON ({error})') from error
+
+
+def _latest_variables(directory: str) -> tuple[int, dict[str, Any]]:
+  """The step of the latest checkpoint, and its variables, on the host."""
+  path = os.path.join(directory, CHECKPOINTS)
+  checkpoints = Checkpoints(path) if os.path.isdir(path) else None
+  try:
+    step = checkpoints.latest_step() if checkpoints else None
+    if step is None:
+      raise UserError(f'{path}: no checkpoint yet; the run must have been interrupted or finished')
+    variables = checkpoints.restore_variables(step)
+  finally:
+    if checkpoints:
+      checkpoints.close()
+  return step, {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
