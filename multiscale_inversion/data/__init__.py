@@ -1,8 +1,19 @@
-"""Data sets, label splits, normalization, and the sampler."""
+"""Data sets, label splits, corruption, normalization, and the sampler."""
 
+from multiscale_inversion.data.corruption import corrupt
 from multiscale_inversion.data.dataset import Dataset, load, names, register
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.splits import Split, split
 
-__all__ = ['Dataset', 'Sampler', 'Split', 'load', 'names', 'normalize', 'register', 'split']
+__all__ = [
+    'Dataset',
+    'Sampler',
+    'Split',
+    'corrupt',
+    'load',
+    'names',
+    'normalize',
+    'register',
+    'split',
+]

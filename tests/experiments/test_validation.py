@@ -14,7 +14,7 @@ TOP = (
   'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
   'rematerialize, seed, seeds_mode'
 )
-DATA = 'data_dir, name, note, num_labeled, placement, unlabeled'
+DATA = 'corruption, corruption_level, data_dir, name, note, num_labeled, placement, unlabeled'
 
 
 def message_of(function, *arguments):
