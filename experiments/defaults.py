@@ -23,6 +23,10 @@ def get_config() -> ConfigDict:
   config.data.num_labeled = placeholder(int)  # all that have a label if None
   # D_u: 'rest', the training set less the labeled images, or 'all' of it.
   config.data.unlabeled = 'rest'
+  # Of the training images, the same in every epoch: 'gaussian', 'occlusion' or 'pattern'; its level
+  # is a part of the largest pixel, of the area, of the image, see data/corruption.py.
+  config.data.corruption = 'none'
+  config.data.corruption_level = 0.0
   # Where the training set stays: on every 'device', or on the 'host', from which batches stream.
   config.data.placement = 'device'
 

@@ -11,12 +11,9 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments import records
-from experiments import setup as setup_lib
+from experiments import records, restoring
 from experiments.naming import dataset_name, network_name, objective_name
-from experiments.validation import from_record
 from multiscale_inversion import invert, writers
-from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
 
 matplotlib.use('Agg')
@@ -208,16 +205,9 @@ def reconstruct(
     The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
     of their classes.
   """
-  config = from_record(run['config'])
-  config.num_devices = 1
-  setup = setup_lib.build(config)
-  checkpoints = Checkpoints(os.path.join(folder, 'checkpoints'))
-  try:
-    progress, _ = checkpoints.restore(checkpoints.latest_step(), setup.initial_progress())
-  finally:
-    checkpoints.close()
-  variables = progress.state.variables()
-  images = normalize(jnp.asarray(setup.dataset.test_images[: config.batch_size]))
+  setup, state = restoring.trained(folder, run)
+  variables = state.variables()
+  images = normalize(jnp.asarray(setup.dataset.test_images[: run['config']['batch_size']]))
   network = setup.trainer.network.clone(dropout_rate=0.0)
   inverted = jax.jit(lambda v, x: invert(network.stages(v, train=True), x).reconstructions[0])(
       variables, images

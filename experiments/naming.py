@@ -4,9 +4,15 @@ from typing import Any
 
 
 def dataset_name(run: dict[str, Any]) -> str:
-  """The data set, with what sets its copy apart."""
-  note = run['config']['data'].get('note')
-  return f'{run["dataset"]} ({note})' if note else run['dataset']
+  """The data set, with what sets its copy apart and how its training images are corrupted."""
+  options = run['config']['data']
+  corruption = options.get('corruption', 'none')
+  notes = [
+      options.get('note'),
+      f'{corruption} {options["corruption_level"]:g}' if corruption != 'none' else None,
+  ]
+  notes = ', '.join(filter(None, notes))
+  return f'{run["dataset"]} ({notes})' if notes else run['dataset']
 
 
 def network_name(run: dict[str, Any]) -> str:

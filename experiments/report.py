@@ -12,9 +12,13 @@ With `--update FILE` it renews in a Markdown file every table between
 
     <!-- table: results/NAME.json -->  and  <!-- end of table -->
 
-from the result file named there, and the paper's table N, from all files of a folder, between
+from the result file named there, the paper's table N, from all files of a folder, between
 
     <!-- paper table N: results -->  and  <!-- end of paper table N -->
+
+and the tables of `experiments/proposition_1.py`, from its result file, between
+
+    <!-- proposition 1: results/proposition_1.json -->  and  <!-- end of proposition 1 -->
 """
 
 import collections
@@ -26,7 +30,16 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli, figures, markdown, naming, paper, paper_tables, records
+from experiments import (
+    cli,
+    figures,
+    markdown,
+    naming,
+    paper,
+    paper_tables,
+    proposition_1_report,
+    records,
+)
 from multiscale_inversion.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
@@ -133,6 +146,7 @@ def update(path: str) -> None:
   for number in paper.TABLES:
     render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
     count += renew(path, f'paper table {number}', render)
+  count += renew(path, 'proposition 1', proposition_1_report.render)
   if not count:
     raise UserError(f'{path}: no table between <!-- table: FILE --> and <!-- end of table -->')
   print(f'{path}: {count} table(s) renewed', file=sys.stderr)

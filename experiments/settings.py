@@ -2,8 +2,10 @@
 
 `svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
 `digits_50_paper/multiscale` (the same by the paper's protocol alone),
-`digits_50_ablation/stopped_target` (one change of that), `digits_methods/pi_model+multiscale` (by
-methods of others) and `mnist_small_50/entropy` are ours (see `STUDIES`).
+`digits_50_ablation/stopped_target` (one change of that),
+`digits_50_proposition_1/global/2_blocks/gaussian_0.5` (of that, with corrupted training images),
+`digits_methods/pi_model+multiscale` (by methods of others) and `mnist_small_50/entropy` are ours
+(see `STUDIES`).
 """
 
 import fnmatch
@@ -52,6 +54,17 @@ ABLATIONS = {
     'unlabeled_all': {'data.unlabeled': 'all'},
 }
 
+# Of Proposition 1: the training images' corruption and its level; blocks in each of three groups.
+CORRUPTIONS = (
+    ('none', 0.0),
+    ('gaussian', 0.25),
+    ('gaussian', 0.5),
+    ('gaussian', 1.0),
+    ('occlusion', 0.25),
+    ('pattern', 0.5),
+)
+BLOCKS = (1, 2, 4)
+
 
 def _slug(label: str) -> str:
   return label.lower().replace(',', '').replace(' ', '_')
@@ -78,6 +91,11 @@ def _from_paper() -> dict[str, dict[str, Any]]:
   }
 
 
+def corruption_name(name: str, level: float) -> str:
+  """`none`, or as `gaussian_0.5`."""
+  return name if name == 'none' else f'{name}_{level:g}'
+
+
 def _studies() -> dict[str, dict[str, Any]]:
   found = {}
   for objective in OBJECTIVES:
@@ -88,6 +106,18 @@ def _studies() -> dict[str, dict[str, Any]]:
     for dataset in ('mnist', 'fashion_mnist'):
       data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
       found[f'{dataset}_small_50/{objective}'] = data | _SMALL
+  found |= {
+      f'digits_50_proposition_1/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
+          **found[f'digits_50_paper/{objective}'],
+          'network.blocks_per_group': blocks,
+          'data.corruption': corruption[0],
+          'data.corruption_level': corruption[1],
+          'num_epochs': 12,
+      }
+      for corruption in CORRUPTIONS
+      for blocks in BLOCKS
+      for objective in ('multiscale', 'global')
+  }
   base = found['digits_50_paper/multiscale']
   found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
   methods = _with_and_without(digits_methods.METHODS)

@@ -111,6 +111,10 @@ def build(config: ConfigDict) -> Setup:
   parallel.check_batch(labeled_per_batch, unlabeled_per_batch, devices.count)
 
   dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
+  images = data.corrupt(
+      dataset.train_images, config.data.corruption, config.data.corruption_level, config.seed
+  )
+  dataset = dataset._replace(train_images=images)
   seeds = tuple(range(config.seed, config.seed + config.num_seeds))
   split = _for_seeds(
       seeds,

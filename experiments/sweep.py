@@ -18,7 +18,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -143,9 +143,20 @@ def make_jobs(
 
 
 def run_jobs(
-    jobs: Sequence[Job], stop: StopRequest, command: str, selection_epochs: int | None
+    jobs: Sequence[Job],
+    stop: StopRequest,
+    command: str,
+    selection_epochs: int | None,
+    then: Callable[[Job], None] = lambda job: None,
 ) -> list[tuple[Job, str]]:
   """Runs what is not finished, in order.
+
+  Args:
+    jobs: the runs.
+    stop: a request to end.
+    command: recorded in each summary: how the runs were started.
+    selection_epochs: of the trials that select a learning rate; None for the configuration's.
+    then: called after each finished run, those that were finished before among them.
 
   Returns:
     The runs that diverged, with the reason: they do not end the sweep.
@@ -162,12 +173,14 @@ def run_jobs(
     state = 'finished before' if finished else f'starts{estimate}'
     print(f'[{index + 1}/{len(jobs)}] {job.folder}: {state}', file=sys.stderr, flush=True)
     if finished:
+      then(job)
       continue
     started = time.monotonic()
     try:
       if selection_epochs:
         _select(job, stop, command, selection_epochs)
       train_and_evaluate(job.config, job.folder, stop.requested, command)
+      then(job)
     except Diverged as divergence:
       failed.append((job, str(divergence)))
     seconds.append(time.monotonic() - started)

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from experiments import defaults
 from multiscale_inversion import data, losses, networks, objectives, precision, seeds
-from multiscale_inversion.data import augmentation, images
+from multiscale_inversion.data import augmentation, corruption, images
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.networks import layers, normalization
@@ -45,6 +45,8 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.name': _choice(data.names),
     'data.num_labeled': _positive,
     'data.unlabeled': _choice(lambda: UNLABELED),
+    'data.corruption': _choice(lambda: corruption.NAMES),
+    'data.corruption_level': _range(0, _HUGE),
     'data.placement': _choice(lambda: ('device', 'host')),
     'data.image_size': _positive,
     'data.channels': _choice(lambda: images.CHANNELS),
@@ -134,6 +136,12 @@ def validate(config: ConfigDict) -> None:
   for key, check in _CHECKS.items():
     if flat[key] is not None:
       check(key, flat[key])
+  corruption.check(config.data.corruption, config.data.corruption_level)
+  if config.data.corruption != 'none' and config.num_seeds > 1:
+    raise UserError(
+        f'data.corruption: {config.data.corruption} is drawn for one seed; allowed: none, or '
+        'num_seeds=1'
+    )
 
 
 def from_record(recorded: Mapping[str, Any]) -> ConfigDict:

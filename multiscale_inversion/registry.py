@@ -1,14 +1,14 @@
 """Things by name: the library's own, and a user's."""
 
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from multiscale_inversion.errors import check_choice
 
 Value = TypeVar('Value')
 
 
-class Registry(Generic[Value]):
+class Registry(dict[str, Value]):
   """Values by name, as `data.name` or `network.name` take them.
 
   Args:
@@ -17,18 +17,18 @@ class Registry(Generic[Value]):
   """
 
   def __init__(self, key: str, own: Mapping[str, Value]):
+    super().__init__(own)
     self._key = key
     self._own = frozenset(own)
-    self._values = dict(own)
 
   def names(self) -> tuple[str, ...]:
     """All names."""
-    return tuple(self._values)
+    return tuple(self)
 
   def __getitem__(self, name: str) -> Value:
     """The value of a name; a `UserError` that lists the names for another one."""
     check_choice(self._key, name, self.names())
-    return self._values[name]
+    return super().__getitem__(name)
 
   def register(self, name: str, value: Value) -> None:
     """Adds a value, or replaces one that was added: a configuration file may run twice.
@@ -40,4 +40,4 @@ class Registry(Generic[Value]):
       raise ValueError(f'{self._key}: {name!r} is the library\'s own')
     if not name.isidentifier():
       raise ValueError(f'{self._key}: {name!r}; allowed: letters, digits and underscores')
-    self._values[name] = value
+    self[name] = value

@@ -1,5 +1,6 @@
-"""Data sets, label splits, normalization, and the sampler."""
+"""Data sets, label splits, corruption, normalization, and the sampler."""
 
+from multiscale_inversion.data.corruption import corrupt
 from multiscale_inversion.data.dataset import Dataset, defaults, load, names, register
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.sampler import Sampler
@@ -9,6 +10,7 @@ __all__ = [
     'Dataset',
     'Sampler',
     'Split',
+    'corrupt',
     'defaults',
     'load',
     'names',

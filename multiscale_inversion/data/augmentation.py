@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.data.strong_augmentation import cutout, strong
-from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.errors import UserError, check_range
+from multiscale_inversion.registry import Registry
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -121,7 +122,7 @@ def compose(*augmentations: Augmentation) -> Augmentation:
   return augment
 
 
-_AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
+_AUGMENTATIONS: Registry[Callable[..., Augmentation]] = Registry('augmentation', {
     'none': none,
     'noise': noise,
     'shift': shift,
@@ -129,23 +130,21 @@ _AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     'flip_shift': flip_shift,
     'cutout': cutout,
     'strong': strong,
-}
+})
 
 
 def names() -> tuple[str, ...]:
   """The names that `create` takes."""
-  return tuple(_AUGMENTATIONS)
+  return _AUGMENTATIONS.names()
 
 
 def register(name: str, constructor: Callable[..., Augmentation]) -> None:
   """Makes an augmentation known to `create`; the constructor's arguments are its options.
 
   Raises:
-    ValueError: if the name is taken.
+    ValueError: see `Registry.register`.
   """
-  if name in _AUGMENTATIONS:
-    raise ValueError(f'augmentation: {name!r} is registered already')
-  _AUGMENTATIONS[name] = constructor
+  _AUGMENTATIONS.register(name, constructor)
 
 
 def create(name: str, **options) -> Augmentation:
@@ -158,7 +157,6 @@ def create(name: str, **options) -> Augmentation:
   Raises:
     UserError: for an unknown name or option, or a value out of range.
   """
-  check_choice('augmentation', name, names())
   constructor = _AUGMENTATIONS[name]
   allowed = inspect.signature(constructor).parameters
   for option in options:

@@ -10,7 +10,8 @@ import numpy as np
 
 from multiscale_inversion.data import image_folder, svhn_mat, tfds_source
 from multiscale_inversion.data.images import Skipped
-from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.registry import Registry
 
 DIGITS_TRAIN = 1297
 
@@ -97,16 +98,16 @@ def _from_folder(data_dir: str | None, **options) -> Dataset:
   return Dataset(image_folder.NAME, *image_folder.read(data_dir, **options))
 
 
-_DATASETS: dict[str, Callable[..., Dataset]] = {
+_DATASETS: Registry[Callable[..., Dataset]] = Registry('data.name', {
     'digits': _digits,
     **{name: _from_tfds(name) for name in tfds_source.NAMES},
     image_folder.NAME: _from_folder,
-}
+})
 
 
 def names() -> tuple[str, ...]:
   """The names that `load` takes."""
-  return tuple(_DATASETS)
+  return _DATASETS.names()
 
 
 def register(name: str, loader: Callable[..., Dataset]) -> None:
@@ -117,16 +118,13 @@ def register(name: str, loader: Callable[..., Dataset]) -> None:
     loader: takes the data folder (or None), and the set's options, if it has any, by name.
 
   Raises:
-    ValueError: if the name is taken.
+    ValueError: see `Registry.register`.
   """
-  if name in _DATASETS:
-    raise ValueError(f'data set: {name!r} is registered already')
-  _DATASETS[name] = loader
+  _DATASETS.register(name, loader)
 
 
 def defaults(name: str) -> dict[str, Any]:
   """The options that the data set called `name` takes, with their defaults."""
-  check_choice('data.name', name, names())
   options = list(inspect.signature(_DATASETS[name]).parameters.values())[1:]
   return {option.name: option.default for option in options}
 

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import pathlib
 import socket
@@ -352,11 +353,13 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def test_a_registered_set_is_loaded_by_name_once(monkeypatch):
-  monkeypatch.setattr(dataset, '_DATASETS', dict(dataset._DATASETS))
+  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
   folders = []
   data.register('mine', lambda folder: folders.append(folder) or 'the set')
   assert data.names()[-1] == 'mine'
   assert data.load('mine', 'somewhere') == 'the set'
   assert folders == ['somewhere']
-  with pytest.raises(ValueError, match="data set: 'mine' is registered already"):
-    data.register('mine', lambda folder: None)
+  data.register('mine', lambda folder: 'another')
+  assert data.load('mine') == 'another'
+  with pytest.raises(ValueError, match="'mnist' is the library's own"):
+    data.register('mnist', lambda folder: None)

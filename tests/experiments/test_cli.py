@@ -89,7 +89,7 @@ ERRORS = {
   'misspelt key': ([DIGITS, '--config.network.widht=3'],
                    'network.widht: unknown key; allowed under network: activation', ('width',)),
   'misspelt key at the top': ([DIGITS, '--config.bacth_size=3'],
-                              'bacth_size: unknown key; allowed: batch_size', ('seed',)),
+                              'bacth_size: unknown key; allowed: augmentation, batch_size', ('seed',)),
   'key below a value': ([DIGITS, '--config.network.width.height=3'],
                         'network.width.height: unknown key; allowed under network', ('width',)),
   'unknown section': ([DIGITS, '--config.foo.bar=3'], 'foo', ('unknown key', 'network', 'seed')),

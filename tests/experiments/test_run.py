@@ -371,6 +371,7 @@ def test_changed_configuration_is_refused(whole, monkeypatch):
     ('decay_epochs', '[150, 300]', '[100, 200]'),
     ('learning_rate', '0.002', '0.01'),
     ('network.width', '2', '5'),
+    ('objective.form', "'output'", 'None'),
     ('objective.name', "'multiscale'", "'global'"),
     ('objective.stop_target', 'False', 'None'),
     ('seed', '0', '3'),

@@ -15,7 +15,8 @@ TOP = (
   'rematerialize, seed, seeds_mode'
 )
 DATA = (
-  'channels, data_dir, image_size, name, note, num_labeled, placement, test_fraction, unlabeled'
+  'channels, corruption, corruption_level, data_dir, image_size, name, note, num_labeled, '
+  'placement, test_fraction, unlabeled'
 )
 
 
