@@ -69,8 +69,13 @@ def speed_rule(decay: float, power: float) -> Rule:
   """
 
   def init(count):
-    zeros = jnp.zeros(count)
-    return {'weights': jnp.ones(count), 'first': zeros, 'mean': zeros, 'started': jnp.zeros(())}
+    # Arrays of their own: a step takes over the buffers of its state, each once.
+    return {
+        'weights': jnp.ones(count),
+        'first': jnp.zeros(count),
+        'mean': jnp.zeros(count),
+        'started': jnp.zeros(()),
+    }
 
   def update(memory, means):
     started = memory['started'] > 0
