@@ -12,7 +12,8 @@ With `--update FILE` it renews in a Markdown file every table between
 
     <!-- table: results/NAME.json -->  and  <!-- end of table -->
 
-from the result file named there, the paper's table N, from all files of a folder, between
+from the result file named there (with `paired` in place of `table`: each objective's error less
+that of multiscale, seed by seed), the paper's table N, from all files of a folder, between
 
     <!-- paper table N: results -->  and  <!-- end of paper table N -->
 
@@ -22,8 +23,10 @@ and the tables of `experiments/proposition_1.py`, from its result file, between
 """
 
 import collections
+import math
 import os
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +35,7 @@ from absl import flags
 
 from experiments import (
     cli,
+    differences,
     figures,
     markdown,
     naming,
@@ -111,13 +115,14 @@ def single_runs(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
-  """A Markdown table of test errors: runs that differ in their seed alone share a row."""
-  rows = collections.defaultdict(list)
-  for run in runs:
-    rows[_setting(run)].append(run)
+  """A Markdown table of test errors: runs that differ in their seed alone share a row.
+
+  Where rows differ in more than their names show, a column says in what.
+  """
+  groups = by_setting(runs)
+  changes = differences.differences([differences.setting(group[0]) for group in groups])
   lines = []
-  for unordered in rows.values():
-    group = sorted(unordered, key=lambda run: run['seed'])
+  for group, change in zip(groups, changes, strict=True):
     errors = [run['test_error'] for run in group]
     seeds = ', '.join(f'{run["seed"]}: {run["test_error"]:.2f}' for run in group)
     run = group[0]
@@ -126,13 +131,40 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         run['num_labeled'],
         naming.network_name(run),
         naming.objective_name(run),
+        *([change] if any(changes) else []),
         f'{run["num_epochs"]:.4g}',
         markdown.mean_and_deviation(errors),
         seeds,
     )
     lines.append(cells)
   error = 'test error, % (mean ± std)'
-  head = ['data set', 'labels', 'network', 'objective', 'epochs', error, 'by seed']
+  changed = ['changes'] if any(changes) else []
+  head = ['data set', 'labels', 'network', 'objective', *changed, 'epochs', error, 'by seed']
+  return markdown.table(head, lines)
+
+
+def by_setting(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+  """Runs that differ in their seed alone, together and by seed; in the order of their first."""
+  groups = collections.defaultdict(list)
+  for run in runs:
+    groups[repr(differences.setting(run))].append(run)
+  return [sorted(group, key=lambda run: run['seed']) for group in groups.values()]
+
+
+def paired(runs: Sequence[dict[str, Any]], reference: str = 'multiscale') -> str:
+  """A Markdown table of differences to the reference objective, over the seeds of both."""
+  groups = {naming.objective_name(group[0]): group for group in by_setting(runs)}
+  base = next(group for group in groups.values() if group[0]['objective'] == reference)
+  errors = {run['seed']: run['test_error'] for run in base}
+  lines = []
+  for name, group in groups.items():
+    if group is not base:
+      found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
+      error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+      mean = statistics.mean(found)
+      lines.append((name, len(found), f'{mean:+.2f}', f'{error:.2f}', f'{mean / error:.1f}'))
+  base_name = naming.objective_name(base[0])
+  head = ['objective', 'seeds', f'error less that of {base_name}', 'standard error', 'ratio']
   return markdown.table(head, lines)
 
 
@@ -143,6 +175,7 @@ def update(path: str) -> None:
     UserError: if the file has none, or a result file is missing.
   """
   count = renew(path, 'table', lambda file: table(load_runs([file])))
+  count += renew(path, 'paired', lambda file: paired(load_runs([file])))
   for number in paper.TABLES:
     render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
     count += renew(path, f'paper table {number}', render)
@@ -182,13 +215,6 @@ def renew(path: str, mark: str, render: Callable[[str], str]) -> int:
   with open(path, 'w', encoding='utf-8') as file:
     file.write(renewed)
   return count
-
-
-def _setting(run: dict[str, Any]) -> str:
-  """What runs of one row share: the whole configuration but the seed and where the data are."""
-  config = {**run['config'], 'seed': None}
-  config['data'] = {**config['data'], 'data_dir': None}
-  return repr(config)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import defaults, digits_50, digits_methods, paper, records
+from experiments import (
+  defaults,
+  digits_50,
+  digits_cnn_1d,
+  digits_gru,
+  digits_lstm,
+  digits_methods,
+  digits_mlp,
+  digits_vit,
+  paper,
+  records,
+)
 from experiments.validation import flatten, resolve
 from multiscale_inversion.errors import UserError
 
@@ -28,6 +39,13 @@ _SMALL = {
     'network.pooling': 'max',
     'num_epochs': 1,
 }
+TOPOLOGIES = {
+    'mlp': digits_mlp,
+    'cnn_1d': digits_cnn_1d,
+    'lstm': digits_lstm,
+    'gru': digits_gru,
+    'vit': digits_vit,
+}
 # What `digits_50.py` changes of the paper's protocol, beside the network and the number of epochs.
 _PROTOCOL = (
     'network.batch_norm_inverse',
@@ -35,7 +53,7 @@ _PROTOCOL = (
     'objective.reduction',
     'objective.unlabeled',
 )
-# One change each of `digits_50_paper/multiscale`: what the paper leaves open.
+# One change each of `digits_50_paper/multiscale`, in as many steps: what the paper leaves open.
 ABLATIONS = {
     'inverse_batch': {'network.batch_norm_inverse': 'batch'},
     'inverse_running': {'network.batch_norm_inverse': 'running'},
@@ -49,8 +67,8 @@ ABLATIONS = {
     'input_form': {'objective.form': 'input'},
     'learned_gradient': {'objective.name': 'learned', 'objective.rule': 'gradient'},
     'learned_speed': {'objective.name': 'learned', 'objective.rule': 'speed'},
-    'labeled_fraction_0.2': {'labeled_fraction': 0.2},
-    'labeled_fraction_0.8': {'labeled_fraction': 0.8},
+    'labeled_fraction_0.2': {'labeled_fraction': 0.2, 'num_steps': 1960},
+    'labeled_fraction_0.8': {'labeled_fraction': 0.8, 'num_steps': 1960},
     'unlabeled_all': {'data.unlabeled': 'all'},
 }
 
@@ -120,12 +138,13 @@ def _studies() -> dict[str, dict[str, Any]]:
   }
   base = found['digits_50_paper/multiscale']
   found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
-  methods = _with_and_without(digits_methods.METHODS)
+  found |= {
+      f'digits_topologies/{name}/{objective}': {'objective.name': objective}
+      for name in TOPOLOGIES
+      for objective in ('supervised', 'multiscale')
+  }
+  methods = [*digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS)]
   return found | {f'digits_methods/{name}': {} for name in methods}
-
-
-def _with_and_without(methods: Sequence[str]) -> list[str]:
-  return [*methods, *(f'{method}+multiscale' for method in methods)]
 
 
 PAPER = _from_paper()
@@ -157,10 +176,16 @@ def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
 
 def config(name: str) -> ConfigDict:
   """The configuration of a setting."""
-  study, _, method = name.partition('/')
-  if study == 'digits_methods':
-    return digits_methods.get_config(method)
-  base = digits_50 if study.startswith('digits_') else defaults
-  made = base.get_config()
+  made = _base(name)
   made.update_from_flattened_dict({**PAPER, **STUDIES}[name])
   return made
+
+
+def _base(name: str) -> ConfigDict:
+  """The configuration that a setting changes."""
+  study, *parts = name.split('/')
+  if study == 'digits_methods':
+    return digits_methods.get_config(parts[0])
+  if study == 'digits_topologies':
+    return TOPOLOGIES[parts[0]].get_config()
+  return (digits_50 if study.startswith('digits_') else defaults).get_config()

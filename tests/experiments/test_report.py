@@ -34,6 +34,35 @@ def test_runs_that_differ_in_their_seed_share_a_row():
   ]
 
 
+def test_a_column_says_what_rows_differ_in():
+  runs = [
+    _run('multiscale', 0, 8.0), _run('multiscale', 0, 7.0, batch_norm_inverse='batch'),
+    _run('global', 0, 6.0, batch_norm_inverse='running', dropout_rate=0.1),
+    # The default, whether a version of the project recorded it or not.
+    _run('multiscale', 1, 9.0, batch_norm_inverse='frozen'),
+  ]
+  assert report.table(runs).splitlines() == [
+    '| data set | labels | network | objective | changes | epochs | test error, % (mean ± std) '
+    '| by seed |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- |',
+    '| digits | 50 | Resnet2-32 | multiscale |  | 40 | 8.50 ± 0.71 | 0: 8.00, 1: 9.00 |',
+    '| digits | 50 | Resnet2-32 | multiscale | network.batch_norm_inverse=batch | 40 | 7.00 '
+    '| 0: 7.00 |',
+    '| digits | 50 | Resnet2-32 | global | network.batch_norm_inverse=running, '
+    'network.dropout_rate=0.1 | 40 | 6.00 | 0: 6.00 |',
+  ]
+
+
+def test_paired_differences():
+  runs = [_run('multiscale', seed, error) for seed, error in enumerate([3.0, 4.0, 5.0])]
+  runs += [_run('global', seed, error) for seed, error in enumerate([4.0, 7.0, 7.0, 99.0])]
+  runs.append(_run('entropy', 1, 3.0))
+  # 1, 3 and 2: mean 2, standard deviation 1.
+  assert report.paired(runs).splitlines()[2:] == [
+    '| global | 3 | +2.00 | 0.58 | 3.5 |', '| entropy | 1 | -1.00 | nan | nan |',
+  ]
+
+
 def test_reads_folders_and_files_and_renews_tables(tmp_path):
   folder = tmp_path / 'run'
   folder.mkdir()

@@ -1,0 +1,58 @@
+"""What tells the settings of finished runs apart, beside what names say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import defaults
+from experiments.records import FREE_KEYS, as_json
+from experiments.validation import flatten, from_record, resolve
+
+# Of which run of a setting it is, and where and how it was computed.
+_OF_THE_RUN = ('seed', 'num_seeds', 'seeds_mode', 'rematerialize', *FREE_KEYS)
+_NAMES = ('network.name', 'objective.name')
+# What the columns and names of tables show.
+_SHOWN = (
+    'data.name',
+    'data.num_labeled',
+    'network.name',
+    'network.blocks_per_group',
+    'network.width',
+    'network.pooling',
+    'network.activation',
+    'objective.name',
+    'objective.unlabeled',
+    'objective.form',
+    'objective.rule',
+    'num_epochs',
+    'num_steps',
+)
+
+
+def setting(run: dict[str, Any]) -> dict[str, Any]:
+  """The configuration of a run by dotted keys, without what its seed and machine decide.
+
+  None where an option has its default, so that runs of one setting share it whatever version of the
+  project recorded them.
+  """
+  config = from_record(run['config'])
+  plain = defaults.get_config()
+  plain.network.name, plain.objective.name = config.network.name, config.objective.name
+  default = flatten(resolve(plain))
+  flat = flatten(config)
+  return {
+      key: None if value == default.get(key) and key not in _NAMES else as_json(value)
+      for key, value in flat.items()
+      if key not in _OF_THE_RUN
+  }
+
+
+def differences(settings: Sequence[dict[str, Any]]) -> list[str]:
+  """For each setting the values, `key=value`, that others of them do not have."""
+  varying = [
+      key
+      for key in settings[0]
+      if key not in _SHOWN and len({repr(one[key]) for one in settings}) > 1
+  ]
+  return [
+      ', '.join(f'{key}={one[key]}' for key in varying if one[key] is not None) for one in settings
+  ]
