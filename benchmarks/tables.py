@@ -122,6 +122,21 @@ def _placement(measured):
   return table(['placement', 'steps/s'], rows)
 
 
+def _methods(measured):
+  speeds = measured['over_supervised']
+  alone = [name for name in speeds if not name.endswith('+multiscale')]
+  rows = []
+  for name in alone:
+    both = f'{name}+multiscale'
+    rows.append([
+        name.replace('_', ' '),
+        f'{speeds[name]:.2f}',
+        f'{speeds[both]:.2f}' if both in speeds else '-',
+    ])
+  head = ['method', 'step beside a supervised one', 'with multiscale']
+  return table(head, rows)
+
+
 def _winograd(measured):
   ways = next(iter(measured.values()))['gflop_per_s']
   rows = [
@@ -151,6 +166,7 @@ _TABLES = {
     'accelerator': _accelerator,
     'convolutions': _convolutions,
     'loop': _loop,
+    'methods': _methods,
     'placement': _placement,
     'seeds': _seeds,
     'step': _step,

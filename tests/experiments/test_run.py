@@ -433,6 +433,25 @@ def test_objectives(changes, tmp_path):
   assert record['train/loss'] == pytest.approx(expected[changes['objective.name']], rel=1e-4)
 
 
+@pytest.mark.parametrize('changes', [
+  {'objective.name': 'learned', 'objective.rule': 'speed'},
+  {'objective.name': 'mean_teacher+multiscale'},
+  {'objective.name': 'temporal_ensembling'},
+], ids=lambda changes: changes['objective.name'])
+def test_memories_of_objectives_are_resumed(changes, tmp_path):
+  config = make_config(num_steps=3, **changes)
+  like = initial_progress(config)
+  assert like.state.memory
+  run.train_and_evaluate(config, str(tmp_path / 'whole'))
+  with pytest.raises(run.Interrupted):
+    run.train_and_evaluate(config, str(tmp_path / 'parts'), stop_at(1))
+  run.train_and_evaluate(config, str(tmp_path / 'parts'))
+  whole, parts = (checkpoint(tmp_path / name, like, 3)[0] for name in ('whole', 'parts'))
+  assert not differing(whole, parts)
+  # It has changed since the beginning, or the test would show nothing.
+  assert differing(whole.state.memory, like.state.memory)
+
+
 def test_diverged(tmp_path):
   config = make_config(learning_rate=1e6)
   message = r'step 3 \(seed 0\): .* learning_rate 1000000\.0;'

@@ -1,0 +1,56 @@
+"""What a training step of each method costs beside the supervised step.
+
+    python -m benchmarks.methods --out=results/benchmark_methods.json
+
+The settings `digits_methods/*`: Resnet2-32, 50 images of 8x8 a batch, by turns.
+"""
+
+import argparse
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import timing
+from experiments import settings
+from experiments import setup as setup_lib
+from multiscale_inversion import training
+
+
+def make(name: str, num_steps: int):
+  """A dispatch of `num_steps` steps of a setting."""
+  setup = setup_lib.build(settings.config(name))
+  loop = training.make_loop(setup.trainer, setup.sampler, setup.devices)
+  held = [setup.devices.replicate(setup.initial_progress())]
+
+  def dispatch():
+    # The first epoch's steps over and over: the loop must not leave an epoch.
+    start = jnp.zeros_like(held[0].state.step)
+    held[0] = held[0]._replace(state=held[0].state._replace(step=start))
+    held[0] = jax.block_until_ready(
+        loop(held[0], setup.train_data, setup.keys, jnp.int32(num_steps))
+    )
+
+  return dispatch
+
+
+def main():
+  """Runs the benchmark."""
+  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser.add_argument('--rounds', type=int, default=7)
+  parser.add_argument('--steps', type=int, default=10)
+  parser.add_argument('--settings', nargs='+', default=['digits_methods/*'])
+  parser.add_argument('--out')
+  arguments = parser.parse_args()
+  names = settings.matching(arguments.settings)
+  contestants = {name.split('/', 1)[1]: make(name, arguments.steps) for name in names}
+  times = timing.interleave(contestants, arguments.rounds)
+  measured = {
+      'times': times,
+      'ms_per_step': {n: 1e3 * t['median_s'] / arguments.steps for n, t in times.items()},
+      'over_supervised': {name: timing.ratio(times, name, 'supervised') for name in times},
+  }
+  timing.publish('methods', measured, arguments.out)
+
+
+if __name__ == '__main__':
+  main()
