@@ -38,6 +38,7 @@ from experiments import (
     differences,
     figures,
     markdown,
+    mistakes,
     naming,
     paper,
     paper_tables,
@@ -176,6 +177,7 @@ def update(path: str) -> None:
   """
   count = renew(path, 'table', lambda file: table(load_runs([file])))
   count += renew(path, 'paired', lambda file: paired(load_runs([file])))
+  count += renew(path, 'mistakes', lambda file: mistakes.table(records.read_json(file)))
   for number in paper.TABLES:
     render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
     count += renew(path, f'paper table {number}', render)
@@ -186,10 +188,12 @@ def update(path: str) -> None:
 
 
 def _all_runs(folder: str) -> list[dict[str, Any]]:
-  """The runs of all result files of a folder; benchmarks' results are left out."""
+  """The runs of all result files of a folder; what holds no runs is left out."""
   files = sorted(name for name in os.listdir(folder) if name.endswith('.json'))
   return load_runs([
-      os.path.join(folder, name) for name in files if not name.startswith('benchmark_')
+      os.path.join(folder, name)
+      for name in files
+      if not name.startswith('benchmark_') and not name.endswith('_mistakes.json')
   ])
 
 
