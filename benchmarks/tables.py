@@ -89,12 +89,12 @@ def _step(measured):
 
 
 def _loop(measured):
-  head = ['run', 'steps/s', 'bare step, steps/s', 'ratio']
+  head = ['run', 'steps/s', 'bare: programs of one step', 'of ten', 'ratio to the faster']
   rows = [
       [
           name.replace('_', ' '),
           f'{measured[name]["loop_steps_per_s"]:.1f}',
-          f'{measured[name]["bare_steps_per_s"]:.1f}',
+          *(f'{speed:.1f}' for speed in measured[name]['bare_steps_per_s'].values()),
           f'{measured[name]["loop_over_bare"]:.3f}',
       ]
       for name in ('without_evaluation', 'with_evaluation')
