@@ -23,7 +23,6 @@ from experiments import setup as setup_lib
 from experiments.validation import resolve
 from multiscale_inversion import training
 
-
 TOGETHER = 10  # bare steps
 
 

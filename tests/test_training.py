@@ -387,3 +387,61 @@ def test_what_inverts_says_so():
     objective = objectives.create(name)
     reads = bool(jnp.any(jnp.isnan(objective(broken, LABELS, MASK))))
     assert objective.inverts == reads, name
+
+
+# The surroundings that an objective may know.
+
+
+def test_what_the_network_and_the_objective_see():
+  def loss(inversion, labels, mask, context):
+    scalars = {
+      'z0': jnp.sum(inversion.activations[0]), 'inputs': jnp.sum(context.inputs),
+      'images': jnp.sum(context.images), 'progress': context.progress,
+      'positions': jnp.sum(context.positions),
+      'strong': jnp.sum(context.strong(context.key, context.images)),
+    }
+    return objectives.Evaluation(jnp.zeros(mask.shape), scalars=scalars)
+
+  network = networks.create('mlp', CLASSES, depth=1, width=4, dropout_rate=0.0)
+  trainer = training.Trainer(
+    network, objectives.add(objectives.ContextTerm(loss)), optax.sgd(0.0), num_steps=8,
+    weak=lambda key, x: 2 * x, strong=lambda key, x: 5 * x,
+  )
+  state = training.create_state(network, trainer.optimizer, jax.random.key(0), (4, 4, 1))
+  images = np.random.RandomState(0).standard_normal((8, 4, 4, 1)).astype(np.float32)
+  batch = training.Batch(
+    jnp.asarray(images), jnp.asarray(LABELS), jnp.asarray(MASK), jnp.arange(8) + 3
+  )
+  state, _ = trainer.train_step(state, batch, jax.random.key(1))
+  _, measured = trainer.train_step(state, batch, jax.random.key(1))
+  total = images.sum()
+  expected = {
+    'z0': 2 * total, 'inputs': 2 * total, 'images': total, 'strong': 5 * total,
+    'progress': 1 / 8, 'positions': 28 + 24,
+  }
+  assert {name: measured[name].value() for name in expected} == {
+    name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()
+  }
+
+
+def test_another_pass_has_the_same_parameters_and_leaves_the_statistics():
+  """Without dropout and augmentation, it gives the logits of the main pass."""
+  def loss(inversion, labels, mask, context):
+    again = context.predict(context.images, context.key)
+    difference = jnp.max(jnp.abs(again - inversion.activations[-1]))
+    return objectives.Evaluation(jnp.mean(again, -1), scalars={'difference': difference})
+
+  network = networks.create('mlp', CLASSES, depth=1, width=4, dropout_rate=0.0)
+  images = jnp.asarray(np.random.RandomState(0).standard_normal((8, 4, 4, 1)), jnp.float32)
+  batch = training.Batch(images, jnp.asarray(LABELS), jnp.asarray(MASK))
+  states = []
+  mean_logit = lambda inversion, labels, mask: jnp.mean(inversion.activations[-1], -1)
+  for term in (objectives.ContextTerm(loss), mean_logit):
+    trainer = training.Trainer(network, objectives.add(term), optax.sgd(0.1))
+    state = training.create_state(network, trainer.optimizer, jax.random.key(0), (4, 4, 1))
+    state, measured = trainer.train_step(state, batch, jax.random.key(1))
+    states.append(state)
+    if 'difference' in measured:
+      assert measured['difference'].value() < 1e-6
+  for a, b in zip(*map(jax.tree.leaves, (states[0][:3], states[1][:3])), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
