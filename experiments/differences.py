@@ -6,6 +6,7 @@ from typing import Any
 from experiments import defaults
 from experiments.records import FREE_KEYS, as_json
 from experiments.validation import flatten, from_record, resolve
+from multiscale_inversion.errors import UserError
 
 # Of which run of a setting it is, and where and how it was computed.
 _OF_THE_RUN = ('seed', 'num_seeds', 'seeds_mode', 'rematerialize', *FREE_KEYS)
@@ -37,7 +38,10 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
   config = from_record(run['config'])
   plain = defaults.get_config()
   plain.network.name, plain.objective.name = config.network.name, config.objective.name
-  default = flatten(resolve(plain))
+  try:
+    default = flatten(resolve(plain))
+  except UserError:  # a name that a user's own file registers
+    default = flatten(plain)
   flat = flatten(config)
   return {
       key: None if value == default.get(key) and key not in _NAMES else as_json(value)
@@ -48,11 +52,13 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
 
 def differences(settings: Sequence[dict[str, Any]]) -> list[str]:
   """For each setting the values, `key=value`, that others of them do not have."""
+  keys = dict.fromkeys(key for one in settings for key in one)
   varying = [
       key
-      for key in settings[0]
-      if key not in _SHOWN and len({repr(one[key]) for one in settings}) > 1
+      for key in keys
+      if key not in _SHOWN and len({repr(one.get(key)) for one in settings}) > 1
   ]
   return [
-      ', '.join(f'{key}={one[key]}' for key in varying if one[key] is not None) for one in settings
+      ', '.join(f'{key}={one[key]}' for key in varying if one.get(key) is not None)
+      for one in settings
   ]

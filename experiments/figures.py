@@ -1,6 +1,8 @@
 """The paper's figures 2 to 5, drawn from run folders."""
 
 import os
+import re
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,10 +13,12 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments import records, restoring
+from experiments import differences, records
 from experiments.naming import dataset_name, network_name, objective_name
-from multiscale_inversion import invert, writers
+from experiments.validation import data_options, from_record
+from multiscale_inversion import data, invert, trained, writers
 from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.errors import UserError
 
 matplotlib.use('Agg')
 
@@ -37,13 +41,18 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
   """
   runs = {folder: records.read_json(os.path.join(folder, 'summary.json')) for folder in folders}
   runs = {folder: run for folder, run in runs.items() if 'seeds' not in run}
-  paths = []
+  paths, taken = [], set()
   for folder, run in runs.items():
-    paths.append(_save(curves(folder, run), out, f'{_slug(run)}_curves'))
-    paths.append(_save(reconstructions(folder, run), out, f'{_slug(run)}_reconstructions'))
+    paths.append(_save(curves(folder, run), out, f'{_slug(run)}_curves', taken))
+    try:
+      figure = reconstructions(folder, run)
+    except UserError as error:  # its data have moved, say; the others' have not
+      print(f'{folder}: no reconstructions drawn: {error}', file=sys.stderr)
+    else:
+      paths.append(_save(figure, out, f'{_slug(run)}_reconstructions', taken))
   for multiscale, global_ in _pairs(runs):
     figure = layers_against(multiscale, global_, runs[multiscale])
-    paths.append(_save(figure, out, f'{_slug(runs[multiscale])}_against_global'))
+    paths.append(_save(figure, out, f'{_slug(runs[multiscale])}_against_global', taken))
   return paths
 
 
@@ -51,9 +60,7 @@ def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
   """Folders of runs of both losses, equal in all else."""
 
   def setting(run):
-    objective = run['config']['objective']
-    shared = [objective.get(key) for key in ('reduction', 'unlabeled')]
-    return repr(sorted({**run['config'], 'objective': shared}.items()))
+    return repr({**differences.setting(run), 'objective.name': None, 'seed': run['seed']})
 
   found = {(setting(run), run['objective']): folder for folder, run in runs.items()}
   for (key, objective), folder in found.items():
@@ -74,12 +81,16 @@ def title(run: dict[str, Any]) -> str:
 
 
 def _slug(run: dict[str, Any]) -> str:
-  name = title(run).replace(' labels', '').replace('seed ', '')
-  return name.lower().replace(', ', '_').replace(' ', '-').replace('(', '').replace(')', '')
+  name = title(run).replace(' labels', '').replace('seed ', '').replace(', ', '_').lower()
+  return re.sub(r'[^\w.+-]', '', re.sub(r'[ /]', '-', name))
 
 
-def _save(figure: plt.Figure, out: str, name: str) -> str:
-  path = os.path.join(out, name + '.png')
+def _save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
+  path, number = os.path.join(out, name + '.png'), 1
+  while path in taken:  # what tells the runs apart is not in their names
+    number += 1
+    path = os.path.join(out, f'{name}_{number}.png')
+  taken.add(path)
   figure.savefig(path, dpi=_DPI)
   plt.close(figure)
   return path
@@ -205,13 +216,17 @@ def reconstruct(
     The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
     of their classes.
   """
-  setup, state = restoring.trained(folder, run)
-  variables = state.variables()
-  images = normalize(jnp.asarray(setup.dataset.test_images[: run['config']['batch_size']]))
-  network = setup.trainer.network.clone(dropout_rate=0.0)
-  inverted = jax.jit(lambda v, x: invert(network.stages(v, train=True), x).reconstructions[0])(
-      variables, images
-  )
+  loaded = trained.load(folder)
+  config = from_record(run['config'])
+  dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
+  images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))
+  network = loaded.network
+  if hasattr(network, 'dropout_rate'):
+    network = network.clone(dropout_rate=0.0)
+  rngs = {'dropout': jax.random.key(0)}  # of a network of a user's own that drops all the same
+  inverted = jax.jit(
+      lambda v, x: invert(network.stages(v, train=True, rngs=rngs), x).reconstructions[0]
+  )(loaded.variables, images)
   errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
-  names = [setup.dataset.class_names[label] for label in setup.dataset.test_labels[:count]]
+  names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
   return (*(np.asarray(values[:count]) for values in (images, inverted, errors)), names)

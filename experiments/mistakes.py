@@ -63,7 +63,7 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
         'confusions': confusions(dataset.test_labels, predicted, dataset.class_names),
         'versions': run['versions'],
         'hardware': run['hardware'],
-        'command': run['command'],
+        'command': records.public_command(run['command']),
     })
   return found
 
@@ -89,6 +89,18 @@ def confusions(
   pairs = np.argwhere(counts)
   found = [(class_names[a], class_names[b], int(counts[a, b])) for a, b in pairs]
   return sorted(found, key=lambda entry: -entry[2])
+
+
+def render(path: str) -> str:
+  """The table of a result file.
+
+  Raises:
+    UserError: if it is missing.
+  """
+  found = records.read_json(path)
+  if found is None:
+    raise UserError(f'{path}: no such file')
+  return table(found)
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -23,7 +23,8 @@ def network_name(run: dict[str, Any]) -> str:
     name = f'Resnet{options["blocks_per_group"]}-{options["width"]}{maximum}'
   else:
     name = {'large_cnn': 'Large CNN'}.get(run['network'], run['network'])
-  return name if options['activation'] == 'leaky_relu' else f'{name}, {options["activation"]}'
+  activation = options.get('activation')
+  return name if activation in (None, 'leaky_relu') else f'{name}, {activation}'
 
 
 def objective_name(run: dict[str, Any]) -> str:

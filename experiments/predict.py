@@ -50,9 +50,9 @@ def main(argv: list[str]) -> int:
   except OSError as error:
     raise UserError(f'--out: {out} cannot be made a folder: {error.strerror}') from error
   files = _file_names(argv[1:])
-  written = 0
-  for start in range(0, len(files), _AT_ONCE):
-    paths, images = _read(argv[1 + start :][:_AT_ONCE], network.image_shape)
+  given, written = list(files), 0
+  for start in range(0, len(given), _AT_ONCE):
+    paths, images = _read(given[start : start + _AT_ONCE], network.image_shape)
     if not paths:
       continue
     reconstructions = network.invert(images).reconstructions[0]
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     written += len(paths)
   if written:
     print(f'reconstructions: {out}', file=sys.stderr)
-  return 0 if written == len(argv[1:]) else 1
+  return 0 if written == len(given) else 1
 
 
 def _read(

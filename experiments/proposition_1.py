@@ -145,7 +145,9 @@ def measure(folder: str) -> dict[str, Any]:
   run = records.read_json(os.path.join(folder, 'summary.json'))
   setup, state = restoring.trained(folder, run)
   options = run['config']['objective']
-  predictions = objectives.entropy(options['reduction'], options['unlabeled'])
+  predictions = objectives.create(
+      'entropy', reduction=options['reduction'], unlabeled=options['unlabeled']
+  )
   norms_of = jax.jit(lambda state, step: batch_norms(setup, predictions, state, step))
   measured = {
       'initial': _as_record(norms_of, setup.initial_state()),
@@ -171,9 +173,10 @@ def batch_norms(
   trainer, data, keys = setup.trainer, setup.train_data, setup.keys
   batch = training.gather_batch(data, *setup.sampler.batch(keys.sampling, step))
   key = trainer.dropout_key(keys.dropout, step)
+  images = trainer.augmented(batch.images, key)
   with jax.default_matmul_precision(trainer.matmul_precision):
     return gradient_norms(
-        lambda params: trainer.inversion(params, state.batch_stats, batch.images, key),
+        lambda params: trainer.inversion(params, state.batch_stats, images, key),
         lambda inversion: predictions(inversion, batch.labels, batch.mask),
         state.params,
     )

@@ -3,22 +3,21 @@
 `config.json`, `data.json`, `summary.json`.
 """
 
-import hashlib
 import importlib.metadata
-import inspect
 import json
 import os
 import platform
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from experiments.validation import flatten
+from experiments.fingerprint import describe
+from experiments.validation import flatten, from_record, resolve
 from multiscale_inversion import data
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.objectives import ContextTerm, Objective
 from multiscale_inversion.trained import CONFIG_FILE, DATA_FILE
 
 # What may differ when a run is resumed: where things are, and how often one looks.
@@ -29,6 +28,7 @@ FREE_KEYS = (
     'num_devices',
     'checkpoint_every_seconds',
 )
+_FOLDER_FLAGS = ('workdir', 'config.data.data_dir')
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'tensorflow-datasets')
 
 
@@ -43,30 +43,39 @@ def write_json(path: str, content: Any) -> None:
 
 def as_json(content: Any) -> Any:
   """The content as it would be read back from a file: tuples as lists, functions by name."""
-  return json.loads(json.dumps(content, default=describe))
+  return json.loads(json.dumps(content, default=_of_no_json))
 
 
-def describe(value: Any) -> str:
-  """What is no JSON, a loss of the user's own, by its name and a digest of its source.
-
-  The digest tells a function from one of the same name that was changed since.
-  """
-  if isinstance(value, Objective):
-    parts = ', '.join(
-        f'{describe(weight) if callable(weight) else weight} * {describe(term)}'
-        for weight, term in value.terms
-    )
-    return f'sum of {parts}'
-  if isinstance(value, ContextTerm):
-    return describe(value.loss)
+def _of_no_json(value: Any) -> str:
   if not callable(value):
     raise TypeError(f'{value!r} cannot be written to a file')
-  name = getattr(value, '__qualname__', type(value).__qualname__)
-  try:
-    source = inspect.getsource(value)
-  except (OSError, TypeError):
-    return name
-  return f'{name} (source {hashlib.sha256(source.encode()).hexdigest()[:8]})'
+  return describe(value)
+
+
+def public(run: dict[str, Any]) -> dict[str, Any]:
+  """A summary without the folders of the machine that it was made on."""
+  config = {**run['config'], 'data': {**run['config']['data'], 'data_dir': None}}
+  return {**run, 'config': config, 'command': public_command(run['command'])}
+
+
+def public_command(command: str) -> str:
+  """A command without the folders of the machine."""
+  found, hide_next = [], False
+  for argument in shlex.split(command):
+    flag, separator, value = argument.partition('=')
+    if flag.lstrip('-') in _FOLDER_FLAGS:
+      found.append(f'{flag}=DIR' if separator else flag)
+      hide_next = not separator
+      continue
+    path = value if separator else argument
+    if hide_next:
+      found.append('DIR')
+    elif os.path.isabs(os.path.expanduser(path)):
+      found.append(flag + separator + os.path.basename(path) if separator else 'DIR')
+    else:
+      found.append(argument)
+    hide_next = False
+  return shlex.join(found)
 
 
 def read_json(path: str) -> Any:
@@ -137,7 +146,7 @@ def check_data(workdir: str, dataset: data.Dataset) -> None:
   differences = [
       f'{key} was {found.get(key)!r}, now {now[key]!r}'
       for key in keys
-      if found.get(key) != now[key]
+      if key in found and found[key] != now[key]
   ]
   if differences:
     raise UserError(
@@ -155,7 +164,10 @@ def check(workdir: str, config: ConfigDict) -> None:
   found = read_json(os.path.join(workdir, CONFIG_FILE))
   if found is None:
     return
-  found, wanted = flatten(ConfigDict(found)), flatten(ConfigDict(as_json(config.to_dict())))
+  # Keys younger than the run had the values that are now the defaults.
+  found, wanted = (
+      flatten(ConfigDict(as_json(c.to_dict()))) for c in (resolve(from_record(found)), config)
+  )
   differences = [
       f'{key} was {found.get(key)!r}, now {wanted.get(key)!r}'
       for key in sorted({*found, *wanted})

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
   if _OUT.value and argv[1:]:
     runs = load_runs(argv[1:])
     os.makedirs(_OUT.value, exist_ok=True)
-    records.write_json(os.path.join(_OUT.value, 'runs.json'), list(map(public, runs)))
+    records.write_json(os.path.join(_OUT.value, 'runs.json'), list(map(records.public, runs)))
     _write('table.md', table(runs))
     for number in paper.TABLES:
       _write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
@@ -71,13 +71,6 @@ def main(argv: list[str]) -> int:
   if _UPDATE.value:
     update(_UPDATE.value)
   return 0
-
-
-def public(run: dict[str, Any]) -> dict[str, Any]:
-  """A summary without the folders of the machine that it was made on."""
-  config = {**run['config'], 'data': {**run['config']['data'], 'data_dir': None}}
-  folders = r'(--(?:workdir|config\.data\.data_dir)=)(?:\'[^\']*\'|\S+)'
-  return {**run, 'config': config, 'command': re.sub(folders, r'\1DIR', run['command'])}
 
 
 def _write(name: str, content: str) -> None:
@@ -98,7 +91,11 @@ def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
     if content is None:
       what = 'no finished run (summary.json)' if is_folder else 'no such file'
       raise UserError(f'{path}: {what}')
-    for run in [content] if is_folder else content:
+    if not isinstance(content, list):
+      content = [content]
+    if not content:
+      raise UserError(f'{path}: holds no run')
+    for run in content:
       missing = [key for key in _KEYS if key not in run]
       if missing:
         raise UserError(f'{path}: a run lacks {", ".join(missing)}')
@@ -153,17 +150,26 @@ def by_setting(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def paired(runs: Sequence[dict[str, Any]], reference: str = 'multiscale') -> str:
-  """A Markdown table of differences to the reference objective, over the seeds of both."""
-  groups = {naming.objective_name(group[0]): group for group in by_setting(runs)}
-  base = next(group for group in groups.values() if group[0]['objective'] == reference)
+  """A Markdown table of differences to the reference objective, over the seeds of both.
+
+  Raises:
+    UserError: unless the runs hold exactly one setting of the reference.
+  """
+  groups = by_setting(runs)
+  bases = [group for group in groups if group[0]['objective'] == reference]
+  if len(bases) != 1:
+    raise UserError(f'paired: {len(bases)} settings of {reference}; allowed: 1')
+  (base,) = bases
   errors = {run['seed']: run['test_error'] for run in base}
   lines = []
-  for name, group in groups.items():
-    if group is not base:
-      found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
-      error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+  for group in groups:
+    found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
+    if group is not base and found:
       mean = statistics.mean(found)
-      lines.append((name, len(found), f'{mean:+.2f}', f'{error:.2f}', f'{mean / error:.1f}'))
+      error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+      ratio = mean / error if error else math.nan
+      name = naming.objective_name(group[0])
+      lines.append((name, len(found), f'{mean:+.2f}', f'{error:.2f}', f'{ratio:.1f}'))
   base_name = naming.objective_name(base[0])
   head = ['objective', 'seeds', f'error less that of {base_name}', 'standard error', 'ratio']
   return markdown.table(head, lines)
@@ -177,7 +183,7 @@ def update(path: str) -> None:
   """
   count = renew(path, 'table', lambda file: table(load_runs([file])))
   count += renew(path, 'paired', lambda file: paired(load_runs([file])))
-  count += renew(path, 'mistakes', lambda file: mistakes.table(records.read_json(file)))
+  count += renew(path, 'mistakes', mistakes.render)
   for number in paper.TABLES:
     render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
     count += renew(path, f'paper table {number}', render)
@@ -211,6 +217,8 @@ def renew(path: str, mark: str, render: Callable[[str], str]) -> int:
   Raises:
     UserError: if a result file is missing.
   """
+  if not os.path.isfile(path):
+    raise UserError(f'{path}: no such file')
   with open(path, encoding='utf-8') as file:
     text = file.read()
   folder = os.path.dirname(path)

@@ -195,7 +195,7 @@ def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
   chosen = records.read_json(path)
   if chosen is None:
     trial = job.config.copy_and_resolve_references()
-    trial.num_epochs, trial.num_seeds = epochs, 1
+    trial.num_epochs, trial.num_steps, trial.num_seeds = epochs, None, 1
     rate, reasons = select_learning_rate.select(trial, folder, stop, command)
     chosen = {'learning_rate': rate, 'diverged': reasons, 'epochs': epochs, 'command': command}
     records.write_json(path, chosen)

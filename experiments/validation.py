@@ -136,6 +136,8 @@ def validate(config: ConfigDict) -> None:
   for key, check in _CHECKS.items():
     if flat[key] is not None:
       check(key, flat[key])
+    elif known[key] is not None:
+      raise UserError(f'{key}: None; allowed: a value, as by default')
   corruption.check(config.data.corruption, config.data.corruption_level)
   if config.data.corruption != 'none' and config.num_seeds > 1:
     raise UserError(

@@ -177,7 +177,10 @@ def _latest_variables(directory: str) -> tuple[int, dict[str, Any]]:
     step = checkpoints.latest_step() if checkpoints else None
     if step is None:
       raise UserError(f'{path}: no checkpoint yet; the run must have been interrupted or finished')
-    variables = checkpoints.restore_variables(step)
+    try:
+      variables = checkpoints.restore_variables(step)
+    except KeyError as error:
+      raise UserError(f'{path}: of an older version, without the variables alone') from error
   finally:
     if checkpoints:
       checkpoints.close()

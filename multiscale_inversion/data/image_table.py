@@ -28,11 +28,12 @@ def find(table: str) -> list[Entry]:
     name, label, part = (row.get(column, '') for column in ('file', 'label', 'split'))
     if not name:
       raise UserError(f'{where}: no file; allowed: a path in the column file')
-    if name in lines:
-      raise UserError(f'{where}: {name} stands in line {lines[name]} already; allowed: once')
+    file = os.path.normpath(name)  # `a.png` and `./a.png` are one
+    if file in lines:
+      raise UserError(f'{where}: {name} stands in line {lines[file]} already; allowed: once')
     if part.lower() not in ('', 'train', 'test'):
       raise UserError(f'{where}: split is {part!r}; allowed: train, test')
-    lines[name] = line
+    lines[file] = line
     known = None if not label or is_unlabeled(label) else label
     is_test = part.lower() == 'test'
     if is_test and known is None:

@@ -24,16 +24,17 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
     UserError: if a class has no image, or `train` and `test` do not have the same classes.
   """
   names = _subfolders(folder)
-  if not {*_PARTS} <= {*names}:
+  parts = {name.lower(): name for name in names if name.lower() in _PARTS}
+  if len(parts) < len(_PARTS):
     return _part(folder, '', names)
-  others = [name for name in names if name not in _PARTS and not is_unlabeled(name)]
+  others = [name for name in names if name.lower() not in _PARTS and not is_unlabeled(name)]
   if others:
     raise UserError(
         f'data.data_dir: {folder} has beside train and test the sub-folder {others[0]}; '
         'allowed: unlabeled alone'
     )
   entries, skipped = _part(folder, '', [name for name in names if is_unlabeled(name)])
-  for part in _PARTS:
+  for part in map(parts.get, _PARTS):
     found, left_out = _part(folder, part, _subfolders(os.path.join(folder, part)))
     entries, skipped = entries + found, skipped + left_out
   train, test = ({e.label for e in entries if e.is_test == is_test} for is_test in (False, True))
@@ -47,7 +48,7 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
 def _part(folder: str, part: str, labels: list[str]) -> tuple[list[Entry], list[Skipped]]:
   """Lists the images of classes that lie in one folder."""
   root = os.path.join(folder, part) if part else folder
-  is_test = part == 'test'
+  is_test = part.lower() == 'test'
   entries, skipped = [], []
   for file in sorted(os.listdir(root)):
     if _is_image(file) and os.path.isfile(os.path.join(root, file)):

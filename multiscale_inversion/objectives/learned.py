@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
-from multiscale_inversion.errors import check_choice, check_range
+from multiscale_inversion.errors import UserError, check_choice, check_range
 from multiscale_inversion.objectives import paper
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, per_log_classes
@@ -114,11 +114,17 @@ def learned(
     decay: of the speed rule's running means.
     power: of the speed rule.
     reduction: as of `paper.multiscale`.
-    unlabeled: as of `paper.multiscale`.
+    unlabeled: `entropy` alone; information is negative, and no loss at all takes all weight.
     stop_target: as of `paper.multiscale`.
     form: as of `paper.multiscale`.
+
+  Raises:
+    UserError: for a value out of range.
   """
   check_choice('objective.rule', rule, RULES)
+  if unlabeled != 'entropy':
+    # Both rules take losses that are never negative and fall from where they begin.
+    raise UserError(f'objective.unlabeled: {unlabeled}; allowed with learned: entropy')
   for name, value in (('rate', rate), ('power', power)):
     check_range(f'objective.{name}', value, 0, 1e6)
   check_range('objective.decay', decay, 0, 1, open_end=True)

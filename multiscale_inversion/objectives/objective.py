@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_choice
+from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion import Inversion
 from multiscale_inversion.objectives.context import Context, ContextTerm, Evaluation, Start
 
@@ -56,6 +56,7 @@ class Objective:
 
     Raises:
       TypeError: if the context is needed and missing.
+      UserError: if a term returns another shape.
     """
     return self.evaluate(inversion, labels, mask, context).values
 
@@ -87,6 +88,11 @@ class Objective:
         values = found.values
       else:
         values = term(inversion, labels, mask)
+      if jnp.shape(values) != mask.shape:
+        raise UserError(
+            f'objective: its term {index} returned shape {jnp.shape(values)}; allowed: a value an '
+            f'observation, {mask.shape}'
+        )
       total += _weight(weight, context) * values
     return Evaluation(total, news, scalars)
 
@@ -126,10 +132,17 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
 
   Example:
     >>> objective = add(supervised(), (0.1, my_loss), (lambda progress: progress, entropy_term()))
+
+  Raises:
+    UserError: for what is none of these.
   """
   terms, inverts = [], False
   for entry in parts:
-    weight, part = entry if isinstance(entry, tuple) else (1.0, entry)
+    weight, part = entry if isinstance(entry, tuple) and len(entry) == 2 else (1.0, entry)
+    if not callable(part) and not isinstance(part, ContextTerm):
+      raise UserError(
+          f'objective: {entry!r}; allowed: a loss, an objective, or (weight, one of them)'
+      )
     if isinstance(part, Objective):
       terms += [(_product(weight, own), term) for own, term in part.terms]
       inverts |= part.inverts

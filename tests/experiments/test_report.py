@@ -3,7 +3,7 @@ import statistics
 
 import pytest
 
-from experiments import report
+from experiments import records, report
 from multiscale_inversion import UserError
 
 
@@ -104,7 +104,7 @@ def test_published_runs_hold_no_folder_of_the_machine():
     'command': 'python -m experiments.main --config=a.py --workdir=/home/me/x'
     " '--config.data.note=a b' --config.data.data_dir=/home/me/data --config.seed=1",
   }
-  public = report.public(run)
+  public = records.public(run)
   assert '/home' not in str(public)
   assert public['command'] == (
     "python -m experiments.main --config=a.py --workdir=DIR '--config.data.note=a b'"

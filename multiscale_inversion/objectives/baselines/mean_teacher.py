@@ -31,7 +31,8 @@ def teacher(decay: float) -> ContextTerm:
   """The squared difference to the prediction of the teacher, whose weights are averages.
 
   The teacher sees the images under an augmentation and dropout of its own, and is constant for the
-  gradient. It is the network that is evaluated.
+  gradient. It is the network that is evaluated, with the running batch statistics of the student,
+  which is what it averages.
 
   Args:
     decay: alpha, of the averages, in [0, 1).

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.objective import Objective, unlabeled
@@ -34,7 +35,12 @@ def pseudo_label(
     ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training.
     ramp_end: where it is reached, T_2; from `ramp_start` up.
     reduction: see `objective.labeled`.
+
+  Raises:
+    UserError: if the ramp ends before it starts.
   """
+  if ramp_end < ramp_start:
+    raise UserError(f'objective.ramp_end: {ramp_end}; allowed: from ramp_start={ramp_start} up')
   term = lambda inversion, labels, mask: pseudo_label_loss(inversion.activations[-1])
   ramp = ramps.linear(weight, ramp_start, ramp_end)
   terms = [*labeled_cross_entropy_alone(reduction).terms, (ramp, unlabeled(term, reduction))]

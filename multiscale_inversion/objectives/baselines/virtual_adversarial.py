@@ -87,7 +87,7 @@ def virtual_adversarial(
     weight: alpha.
     epsilon: length of the adversarial change, of inputs that are normalized to [-1, 1].
     xi: length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
-      predictions; what counts is that it is small beside epsilon.
+      predictions; what counts is that it is small beside epsilon. bfloat16 needs about 1.
     num_iterations: of the power iteration.
     reduction: of the cross-entropy, see `objective.labeled`.
   """
