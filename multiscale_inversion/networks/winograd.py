@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import ad, batching, mlir
 
+from multiscale_inversion.ordering import after
+
 Margins = tuple[tuple[int, int], tuple[int, int]]
 
 KERNEL_SIZE = (3, 3)
@@ -217,17 +219,19 @@ def _primitive(name, function, shape, transpose_first, transpose_second):
   return primitive
 
 
+# In the transposes, what was kept comes `after` the cotangent: else XLA takes its padding and
+# division into groups from the first time, and keeps that copy too.
 _correlate_p = _primitive(
     'winograd_correlate',
     _correlate,
     _correlate_shape,
     lambda ct, x, kernel, *, margins: _image_gradient(ct, kernel, margins),
-    lambda ct, x, kernel, *, margins: _kernel_gradient_p.bind(x, ct, margins=margins),
+    lambda ct, x, kernel, *, margins: _kernel_gradient_p.bind(after(x, ct), ct, margins=margins),
 )
 _kernel_gradient_p = _primitive(
     'winograd_kernel_gradient',
     _kernel_gradient,
     _kernel_gradient_shape,
-    lambda ct, x, g, *, margins: _image_gradient(g, ct, margins),
-    lambda ct, x, g, *, margins: _correlate_p.bind(x, ct, margins=margins),
+    lambda ct, x, g, *, margins: _image_gradient(after(g, ct), ct, margins),
+    lambda ct, x, g, *, margins: _correlate_p.bind(after(x, ct), ct, margins=margins),
 )
