@@ -248,7 +248,8 @@ def test_rematerialization_changes_no_value_and_no_gradient(float64, mode):
     return jnp.mean(found), inversion.auxiliary
 
   def over_seeds(rematerialize):
-    seeds = jax.tree.map(lambda leaf: jnp.stack([leaf, 1.1 * leaf]), variables['params'])
+    params = jax.tree.map(lambda leaf: leaf.astype(float), variables['params'])
+    seeds = jax.tree.map(lambda leaf: jnp.stack([leaf, 1.1 * leaf]), params)
     run = jax.value_and_grad(lambda params: loss(params, rematerialize), has_aux=True)
     return jax.jit(jax.vmap(run))(seeds)
 

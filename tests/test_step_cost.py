@@ -11,7 +11,6 @@ import pytest
 from multiscale_inversion import networks, objectives, training
 from multiscale_inversion.networks import convolution
 
-
 OWN = convolution.default_implementation
 
 
