@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.rematerialization import recomputed
+
 Stage = Callable[[jax.Array], Any]
 
 
@@ -30,7 +32,12 @@ class Inversion(NamedTuple):
   pullbacks: tuple[Callable[[jax.Array], jax.Array], ...] = ()
 
 
-def invert(stages: Sequence[Stage], x: jax.Array, keep_pullbacks: bool = False) -> Inversion:
+def invert(
+    stages: Sequence[Stage],
+    x: jax.Array,
+    keep_pullbacks: bool = False,
+    rematerialize: bool = False,
+) -> Inversion:
   """Runs a network of L stages and reconstructs the input of each from the network's output.
 
   The reconstruction of layer l is r^(l) = (dz^(L)/dz^(l))^T z^(L) (Eq. 7). As r^(l) is the
@@ -49,6 +56,8 @@ def invert(stages: Sequence[Stage], x: jax.Array, keep_pullbacks: bool = False) 
     x: z^(0), the observations, of shape [N, ...]. A floating-point array.
     keep_pullbacks: return `pullbacks` too, from which other reconstructions can be made. They are
       functions: what holds them cannot be the result of a compiled function.
+    rematerialize: keep of each stage its input and its reconstruction alone, and compute the rest
+      again in an outer differentiation, in reverse mode: less memory, more time.
 
   Returns:
     The `Inversion`: L + 1 activations, L reconstructions and L auxiliary values.
@@ -71,7 +80,8 @@ def invert(stages: Sequence[Stage], x: jax.Array, keep_pullbacks: bool = False) 
 
   activations, pullbacks, auxiliary = [x], [], []
   for index, stage in enumerate(stages):
-    z, pullback, aux = jax.vjp(_with_auxiliary(stage, index), activations[-1], has_aux=True)
+    apply = _with_auxiliary(stage, index)
+    z, pullback, aux = (_linearized_again if rematerialize else _linearized)(apply, activations[-1])
     activations.append(z)
     pullbacks.append(pullback)
     auxiliary.append(aux)
@@ -83,6 +93,19 @@ def invert(stages: Sequence[Stage], x: jax.Array, keep_pullbacks: bool = False) 
     reconstructions.append(r)
   kept = tuple(map(_of_one_argument, pullbacks)) if keep_pullbacks else ()
   return Inversion(tuple(activations), tuple(reversed(reconstructions)), tuple(auxiliary), kept)
+
+
+def _linearized(apply, z):
+  """A stage's output, its pullback and its auxiliary value."""
+  return jax.vjp(apply, z, has_aux=True)
+
+
+def _linearized_again(apply, z):
+  """The same, with a forward and a backward pass that are each computed again."""
+  # Both take the vjp inside, so that it is the innermost differentiation (`hold_in_inverse`).
+  output, aux = recomputed(lambda z: _linearized(apply, z)[::2])(z)
+  pull_back = recomputed(lambda z, vector: _linearized(apply, z)[1](vector))
+  return output, lambda vector: pull_back(z, vector), aux
 
 
 def _of_one_argument(pullback: Callable[[jax.Array], tuple[jax.Array]]) -> Stage:

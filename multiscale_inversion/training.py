@@ -164,8 +164,8 @@ class Trainer:
     axis_name: mapped axis over whose devices a batch is spread, also the network's; None for one
       device.
     matmul_precision: of matrix products and convolutions, see `Precision.matmul`.
-    rematerialize: keep of each layer its input alone, and compute the rest again where derivatives
-      need it: less memory, more time.
+    rematerialize: keep of each layer its input and its reconstruction alone, and compute the rest
+      again where derivatives need it: less memory, more time.
     num_steps: of the whole training, to which schedules in the objective refer.
     weak: augmentation (key, images) -> images of what the network is trained on.
     strong: a stronger one, for objectives that compare two.
@@ -191,9 +191,7 @@ class Trainer:
     """The training pass of normalized images through the network and back."""
     variables = {'params': params, 'batch_stats': batch_stats}
     stages = self.network.stages(variables, train=True, rngs={'dropout': dropout_key})
-    if self.rematerialize:
-      stages = [jax.checkpoint(stage) for stage in stages]
-    return invert(stages, images, keep_pullbacks=True)
+    return invert(stages, images, keep_pullbacks=True, rematerialize=self.rematerialize)
 
   def forward(
       self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array

@@ -228,3 +228,30 @@ def test_auxiliary_values_keep_their_stage():
 def test_errors_say_what_and_where(stages, x, error, text):
   with pytest.raises(error, match=text):
     invert(stages, x)
+
+
+# Rematerialization.
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_rematerialization_changes_no_value_and_no_gradient(float64, mode):
+  network = networks.create('resnet', 3, blocks_per_group=1, width=2, batch_norm_inverse=mode)
+  x = jnp.asarray(np.random.RandomState(0).standard_normal((3, 8, 8, 2)))
+  variables = jax.jit(network.init)(jax.random.key(0), x)
+
+  def loss(params, rematerialize):
+    stages = network.stages(
+        {**variables, 'params': params}, train=True, rngs={'dropout': jax.random.key(1)}
+    )
+    inversion = invert(stages, x, rematerialize=rematerialize)
+    found = objectives.create('multiscale')(inversion, jnp.array([0, 1, 2]), jnp.ones(3))
+    return jnp.mean(found), inversion.auxiliary
+
+  def over_seeds(rematerialize):
+    params = jax.tree.map(lambda leaf: leaf.astype(float), variables['params'])
+    seeds = jax.tree.map(lambda leaf: jnp.stack([leaf, 1.1 * leaf]), params)
+    run = jax.value_and_grad(lambda params: loss(params, rematerialize), has_aux=True)
+    return jax.jit(jax.vmap(run))(seeds)
+
+  for ours, plain in zip(*(jax.tree.leaves(over_seeds(flag)) for flag in (True, False))):
+    np.testing.assert_allclose(ours, plain, rtol=1e-9, atol=1e-11)

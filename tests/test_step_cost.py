@@ -11,6 +11,8 @@ import pytest
 from multiscale_inversion import networks, objectives, training
 from multiscale_inversion.networks import convolution
 
+OWN = convolution.default_implementation
+
 
 @pytest.fixture(scope='module', autouse=True)
 def stock_convolutions(little_optimization):
@@ -58,6 +60,22 @@ def test_arithmetic_grows_linearly_with_depth():
 
 def test_memory():
   assert temporary('multiscale') / temporary('supervised') <= 2.2
+
+
+def test_memory_with_the_convolutions_in_use(monkeypatch):
+  monkeypatch.setattr(convolution, 'default_implementation', OWN)
+  sizes = []
+  for objective in ('supervised', 'multiscale'):
+    trainer, arguments = make(objective)
+    step = jax.jit(trainer.train_step).lower(*arguments).compile()
+    sizes.append(step.memory_analysis().temp_size_in_bytes)
+  assert sizes[1] / sizes[0] <= 1.9  # 1.65 found; 2.2 is allowed of a large batch
+  assert sizes[1] < 1.6e6  # 1.3 found; zeros made early and kept for each layer would be seen here
+
+
+def test_rematerialization_lowers_the_memory():
+  # Found: 0.61. XLA's merging of what is computed again with the first computation would give 1.
+  assert temporary('multiscale', 1, True) <= 0.75 * temporary('multiscale', 1, False)
 
 
 def test_rematerialization_computes_again_and_changes_nothing():

@@ -66,14 +66,16 @@ class BatchNorm(nn.Module):
       keep = self.momentum
       running_mean.value = keep * running_mean.value + (1 - keep) * mean
       running_variance.value = keep * running_variance.value + (1 - keep) * variance
-    deviation = jnp.sqrt(variance + self.epsilon)
+    inverse_deviation = 1 / jnp.sqrt(variance + self.epsilon)
     if inverse and self.inverse_mode == 'frozen':
-      mean, deviation = hold_in_inverse(mean), hold_in_inverse(deviation)
-    normalized = (x - mean) / deviation
+      mean, inverse_deviation = hold_in_inverse(mean), hold_in_inverse(inverse_deviation)
     if inverse and self.inverse_mode == 'running':
       # The second term is zero in value, and is all that the inverse sees of x.
-      normalized = hold_in_inverse(normalized) + (x - hold_in_inverse(x)) / running_deviation
-    return (normalized * scale + bias).astype(dtype)
+      normalized = hold_in_inverse((x - mean) * inverse_deviation)
+      normalized = normalized + (x - hold_in_inverse(x)) / running_deviation
+      return (normalized * scale + bias).astype(dtype)
+    # One factor a feature: the derivatives keep one array of the size of x, not two.
+    return ((x - mean) * (inverse_deviation * scale) + bias).astype(dtype)
 
 
 def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:

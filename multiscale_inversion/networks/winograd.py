@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import ad, batching, mlir
 
+from multiscale_inversion.ordering import after
+
 Margins = tuple[tuple[int, int], tuple[int, int]]
 
 KERNEL_SIZE = (3, 3)
@@ -64,8 +66,24 @@ def _correlate(x, kernel, *, margins):
     outputs = jnp.stack([jnp.stack(row, 3) for row in outputs], 2)
     return outputs.reshape(-1, 2 * rows, 2 * columns, kernel.shape[-1])
 
-  y = jax.lax.map(of_chunk, chunks)
+  y = _map_chunks(of_chunk, chunks, x.ravel()[0])
   return y.reshape(-1, *y.shape[2:])[:n, :height, :width]
+
+
+def _map_chunks(function, chunks, filling):
+  """As `jax.lax.map`, whose results are filled with zeros before they are computed.
+
+  Zeros depend on nothing: XLA makes those of all layers at the start of a program, and keeps them
+  until each layer's turn. A filling that is one of the layer's own values cannot be made earlier.
+  """
+  shape = jax.eval_shape(function, jax.ShapeDtypeStruct(chunks.shape[1:], chunks.dtype)).shape
+  results = jnp.broadcast_to(filling, (chunks.shape[0], *shape))
+
+  def fill(index, results):
+    chunk = jax.lax.dynamic_index_in_dim(chunks, index, keepdims=False)
+    return jax.lax.dynamic_update_index_in_dim(results, function(chunk), index, 0)
+
+  return jax.lax.fori_loop(0, chunks.shape[0], fill, results)
 
 
 def _kernel_gradient(x, g, *, margins):
@@ -201,17 +219,19 @@ def _primitive(name, function, shape, transpose_first, transpose_second):
   return primitive
 
 
+# In the transposes, what was kept comes `after` the cotangent: else XLA takes its padding and
+# division into groups from the first time, and keeps that copy too.
 _correlate_p = _primitive(
     'winograd_correlate',
     _correlate,
     _correlate_shape,
     lambda ct, x, kernel, *, margins: _image_gradient(ct, kernel, margins),
-    lambda ct, x, kernel, *, margins: _kernel_gradient_p.bind(x, ct, margins=margins),
+    lambda ct, x, kernel, *, margins: _kernel_gradient_p.bind(after(x, ct), ct, margins=margins),
 )
 _kernel_gradient_p = _primitive(
     'winograd_kernel_gradient',
     _kernel_gradient,
     _kernel_gradient_shape,
-    lambda ct, x, g, *, margins: _image_gradient(g, ct, margins),
-    lambda ct, x, g, *, margins: _correlate_p.bind(x, ct, margins=margins),
+    lambda ct, x, g, *, margins: _image_gradient(after(g, ct), ct, margins),
+    lambda ct, x, g, *, margins: _correlate_p.bind(after(x, ct), ct, margins=margins),
 )
