@@ -1,6 +1,7 @@
 """A GRU on scikit-learn's digits with 200 labels, multiscale.
 
-An image's rows are a sequence of 8 vectors. Not in the paper; our error: docs/results.md.
+An image's rows are a sequence of 8 vectors. Not in the paper. Our error 4.55 +- 0.68 %
+(seeds 0 to 3, results/digits_topologies.json), with labels alone 7.10 +- 1.11 %.
 
     python -m experiments.main --config=experiments/digits_gru.py
 """

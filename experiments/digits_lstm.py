@@ -1,6 +1,7 @@
 """An LSTM on scikit-learn's digits with 200 labels, multiscale.
 
-An image's rows are a sequence of 8 vectors. Not in the paper; our error: docs/results.md.
+An image's rows are a sequence of 8 vectors. Not in the paper. Our error 5.70 +- 1.47 %
+(seeds 0 to 3, results/digits_topologies.json), with labels alone 10.05 +- 2.44 %.
 
     python -m experiments.main --config=experiments/digits_lstm.py
 """

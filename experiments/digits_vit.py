@@ -1,6 +1,7 @@
 """A small vision transformer on scikit-learn's digits with 200 labels, multiscale.
 
-Patches of 2x2 pixels. Not in the paper; our error: docs/results.md.
+Patches of 2x2 pixels. Not in the paper. Our error 6.75 +- 1.84 %
+(seeds 0 to 3, results/digits_topologies.json), with labels alone 17.55 +- 2.36 %.
 
     python -m experiments.main --config=experiments/digits_vit.py
 """

@@ -125,7 +125,7 @@ def write(jobs: Sequence[sweep.Job], out: str) -> None:
     summary = records.read_json(os.path.join(job.folder, 'summary.json'))
     measured = records.read_json(os.path.join(job.folder, 'proposition_1.json'))
     if summary and measured:
-      results.append({**report.public(summary), 'proposition_1': measured})
+      results.append({**records.public(summary), 'proposition_1': measured})
   os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
   records.write_json(out, results)
 
