@@ -32,9 +32,10 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> Mean:
   return Mean(total.astype(jnp.float32), jnp.sum(mask > 0).astype(jnp.float32))
 
 
-def single(value: jax.Array) -> Mean:
-  """One value as a mean."""
-  return Mean(value.astype(jnp.float32), jnp.ones((), jnp.float32))
+def single(value: jax.Array, weight: float = 1.0) -> Mean:
+  """One value as a mean, of as many as the weight says."""
+  weight = jnp.asarray(weight, jnp.float32)
+  return Mean(value.astype(jnp.float32) * weight, weight)
 
 
 def add(a, b):

@@ -256,8 +256,9 @@ class Trainer:
       measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
       if self.objective.inverts:
         measured |= metrics_lib.reconstruction_metrics(inversion)
-      measured |= {name: metrics_lib.single(value) for name, value in found.scalars.items()}
-      share = jnp.mean(found.values) / parallel.num_devices(self.axis_name)
+      count = parallel.num_devices(self.axis_name)
+      measured |= {name: metrics_lib.single(v, 1 / count) for name, v in found.scalars.items()}
+      share = jnp.mean(found.values) / count
       return share, (measured, merge_updates(inversion.auxiliary), found.news)
 
     with jax.default_matmul_precision(self.matmul_precision):
