@@ -39,11 +39,22 @@ def test_all_examples_are_here():
   assert list(EXAMPLES) == ['my_loss.py', 'my_memory.py', 'my_network.py', 'my_data.py']
 
 
+@pytest.fixture(scope='module')
+def trained(folder):
+  """Trains an example, once; returns its run's folder."""
+
+  def train_once(name):
+    workdir = folder / f'run_{name}'
+    finished = train(folder / name, workdir)  # which says so where it is finished already
+    assert finished.returncode == 0, finished.stderr
+    return workdir
+
+  return train_once
+
+
 @pytest.mark.parametrize('name', EXAMPLES)
-def test_example(name, folder):
-  workdir = folder / f'run_{name}'
-  finished = train(folder / name, workdir)
-  assert finished.returncode == 0, finished.stderr
+def test_example(name, trained):
+  workdir = trained(name)
   summary = json.loads((workdir / 'summary.json').read_text())
   assert 0 <= summary['test_error'] <= 100
   config = summary['config']
@@ -63,12 +74,10 @@ def test_example(name, folder):
     assert (summary['dataset'], summary['num_labeled']) == ('stripes', 20)
 
 
-def test_a_loss_that_has_changed_is_not_resumed(folder, tmp_path):
+def test_a_loss_that_has_changed_is_not_resumed(trained, tmp_path):
   path = tmp_path / 'my_loss.py'
-  path.write_text(EXAMPLES['my_loss.py'])
-  assert train(path, tmp_path / 'run').returncode == 0
   path.write_text(EXAMPLES['my_loss.py'].replace('jnp.abs(x - r)', 'jnp.abs(x + r)'))
-  finished = train(path, tmp_path / 'run')
+  finished = train(path, trained('my_loss.py'))
   assert finished.returncode == 2
   (line,) = finished.stderr.splitlines()
   assert 'objective.function was' in line and 'absolute_error' in line
