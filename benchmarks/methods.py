@@ -7,10 +7,7 @@ The settings `digits_methods/*`: Resnet2-32, 50 images of 8x8 a batch, by turns.
 
 import argparse
 
-import jax
-import jax.numpy as jnp
-
-from benchmarks import timing
+from benchmarks import dispatch, timing
 from experiments import settings
 from experiments import setup as setup_lib
 from multiscale_inversion import training
@@ -20,17 +17,8 @@ def make(name: str, num_steps: int):
   """A dispatch of `num_steps` steps of a setting."""
   setup = setup_lib.build(settings.config(name))
   loop = training.make_loop(setup.trainer, setup.sampler, setup.devices)
-  held = [setup.devices.replicate(setup.initial_progress())]
-
-  def dispatch():
-    # The first epoch's steps over and over: the loop must not leave an epoch.
-    start = jnp.zeros_like(held[0].state.step)
-    held[0] = held[0]._replace(state=held[0].state._replace(step=start))
-    held[0] = jax.block_until_ready(
-        loop(held[0], setup.train_data, setup.keys, jnp.int32(num_steps))
-    )
-
-  return dispatch
+  progress = setup.devices.replicate(setup.initial_progress())
+  return dispatch.repeated(loop, progress, setup.train_data, setup.keys, num_steps)
 
 
 def main():

@@ -8,12 +8,11 @@ some numbers of seeds: seconds a step and seed, beside a single run's.
 
 import argparse
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks import timing
+from benchmarks import dispatch, timing
 from multiscale_inversion import networks, objectives, seeds, training
 from multiscale_inversion.data import Sampler
 
@@ -40,15 +39,7 @@ def make(edge, num_steps, count, mode):
     progress, keys = seeds.stack([r[0] for r in runs]), seeds.stack([r[2] for r in runs])
     data = training.TrainData(images, labels, *(jnp.stack([r[1][i] for r in runs]) for i in (2, 3)))
   loop = training.make_loop(trainer, sampler, seeds_mode=mode)
-  held = [progress]
-
-  def dispatch():
-    # The first epoch's steps over and over: the loop must not leave an epoch.
-    start = jax.tree.map(jnp.zeros_like, held[0].state.step)
-    held[0] = held[0]._replace(state=held[0].state._replace(step=start))
-    held[0] = jax.block_until_ready(loop(held[0], data, keys, jnp.int32(num_steps)))
-
-  return dispatch
+  return dispatch.repeated(loop, progress, data, keys, num_steps)
 
 
 def main():

@@ -13,10 +13,10 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments import differences, records
+from experiments import differences, records, setup
 from experiments.naming import dataset_name, network_name, objective_name
-from experiments.validation import data_options, from_record
-from multiscale_inversion import data, invert, trained, writers
+from experiments.validation import from_record
+from multiscale_inversion import invert, trained, writers
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 
@@ -218,7 +218,7 @@ def reconstruct(
   """
   loaded = trained.load(folder)
   config = from_record(run['config'])
-  dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
+  dataset = setup.load_dataset(config)
   images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))
   network = loaded.network
   if hasattr(network, 'dropout_rate'):

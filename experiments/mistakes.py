@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, markdown, naming, records
-from experiments.validation import data_options, from_record
-from multiscale_inversion import data, trained, writers
+from experiments import cli, markdown, naming, records, setup
+from experiments.validation import from_record
+from multiscale_inversion import trained, writers
 from multiscale_inversion.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.', allow_override=True)
@@ -47,7 +47,7 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
   if run is None:
     raise UserError(f'{folder}: no finished run (summary.json)')
   config = from_record(run['config'])
-  dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
+  dataset = setup.load_dataset(config)
   several = config.num_seeds > 1
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):

@@ -87,6 +87,11 @@ def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
   return trees[0] if len(trees) == 1 else seeds_lib.stack(trees)
 
 
+def load_dataset(config: ConfigDict) -> data.Dataset:
+  """The data set of a configuration, its training images as they are without a corruption."""
+  return data.load(config.data.name, config.data.data_dir, **data_options(config))
+
+
 def build(config: ConfigDict) -> Setup:
   """Builds an experiment.
 
@@ -110,7 +115,7 @@ def build(config: ConfigDict) -> Setup:
   unlabeled_per_batch = config.batch_size - labeled_per_batch
   parallel.check_batch(labeled_per_batch, unlabeled_per_batch, devices.count)
 
-  dataset = data.load(config.data.name, config.data.data_dir, **data_options(config))
+  dataset = load_dataset(config)
   images = data.corrupt(
       dataset.train_images, config.data.corruption, config.data.corruption_level, config.seed
   )

@@ -49,8 +49,8 @@ def gradient_norms(
 
   def terms(params):
     inversion = inversion_of(params)
-    depth = len(inversion.reconstructions)
-    layers = [losses.layer_reconstruction(inversion, layer) / depth for layer in range(depth)]
+    layers = losses.layer_losses(inversion)
+    layers = [layer / len(layers) for layer in layers]
     return jnp.mean(jnp.stack([*layers, loss_of_predictions(inversion)]), axis=1)
 
   values, pullback = jax.vjp(terms, params)

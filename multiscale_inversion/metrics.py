@@ -57,10 +57,7 @@ def classification_metrics(
 def reconstruction_metrics(inversion: Inversion) -> dict[str, Mean]:
   """A layer's (1/D^(l)) ||z^(l) - r^(l)||^2, `reconstruction/l`, and the layers' mean."""
   everything = jnp.ones(inversion.activations[0].shape[0])
-  layers = [
-      losses.layer_reconstruction(inversion, layer)
-      for layer in range(len(inversion.reconstructions))
-  ]
+  layers = losses.layer_losses(inversion)
   metrics = {'reconstruction': masked_mean(sum(layers) / len(layers), everything)}
   for layer, values in enumerate(layers):
     metrics[f'reconstruction/{layer}'] = masked_mean(values, everything)

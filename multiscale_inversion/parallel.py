@@ -55,24 +55,22 @@ def sum_over_devices(tree: Any) -> Any:
 
   For what does not know whether it is mapped, as losses.
   """
-  try:
-    return jax.lax.psum(tree, AXIS)
-  except NameError:  # no axis of this name
-    return tree
+  return _over_devices(jax.lax.psum, tree)
 
 
 def mean_over_devices(tree: Any) -> Any:
   """The mean over the devices, each of which has an equal share; as `sum_over_devices`."""
-  try:
-    return jax.lax.pmean(tree, AXIS)
-  except NameError:  # no axis of this name
-    return tree
+  return _over_devices(jax.lax.pmean, tree)
 
 
 def gather_over_devices(tree: Any) -> Any:
   """Joins the devices' arrays along their first axes, for all devices; as `sum_over_devices`."""
+  return _over_devices(functools.partial(jax.lax.all_gather, tiled=True), tree)
+
+
+def _over_devices(collective: Callable[[Any, str], Any], tree: Any) -> Any:
   try:
-    return jax.lax.all_gather(tree, AXIS, tiled=True)
+    return collective(tree, AXIS)
   except NameError:  # no axis of this name
     return tree
 

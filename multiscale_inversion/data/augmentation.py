@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.data.strong_augmentation import cutout, strong
-from multiscale_inversion.errors import UserError, check_range
+from multiscale_inversion.errors import check_options, check_range
 from multiscale_inversion.registry import Registry
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -158,9 +158,5 @@ def create(name: str, **options) -> Augmentation:
     UserError: for an unknown name or option, or a value out of range.
   """
   constructor = _AUGMENTATIONS[name]
-  allowed = inspect.signature(constructor).parameters
-  for option in options:
-    if option not in allowed:
-      takes = ', '.join(allowed) or 'none'
-      raise UserError(f'augmentation.{option}: not an option of {name}; allowed: {takes}')
+  check_options('augmentation', name, options, inspect.signature(constructor).parameters)
   return constructor(**options)

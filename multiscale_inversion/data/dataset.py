@@ -10,7 +10,7 @@ import numpy as np
 
 from multiscale_inversion.data import image_folder, svhn_mat, tfds_source
 from multiscale_inversion.data.images import Skipped
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.registry import Registry
 
 DIGITS_TRAIN = 1297
@@ -143,9 +143,5 @@ def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:
     UserError: for an unknown name, an option that the set does not have, or a set that is absent
       (naming the folder that was looked in and how to get the set).
   """
-  allowed = defaults(name)
-  for option in options:
-    if option not in allowed:
-      listed = ', '.join(allowed) or 'none'
-      raise UserError(f'data.{option}: not an option of the data set {name}; allowed: {listed}')
+  check_options('data', f'the data set {name}', options, defaults(name))
   return _DATASETS[name](data_dir, **options)

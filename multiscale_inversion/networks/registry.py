@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.layered import LayeredNetwork
@@ -83,10 +83,7 @@ def create(
     >>> network.blocks_per_group
     2
   """
-  allowed = option_names(name)
-  for option in options:
-    if option not in allowed:
-      raise UserError(f'network.{option}: not an option of {name}; allowed: {", ".join(allowed)}')
+  check_options('network', name, options, option_names(name))
   if num_classes < 2:
     raise UserError(f'network: num_classes is {num_classes}; allowed: at least 2')
   parameters = inspect.signature(_NETWORKS[name]).parameters

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.errors import UserError, check_choice, check_options
 from multiscale_inversion.objectives import baselines, learned, paper
 from multiscale_inversion.objectives.context import ContextTerm
 from multiscale_inversion.objectives.objective import Objective, Term, add
@@ -108,12 +108,7 @@ def create(name: str, **options) -> Objective:
   Example:
     >>> objective = create('fixmatch+multiscale', threshold=0.9)
   """
-  allowed = defaults(name)
-  for option in options:
-    if option not in allowed:
-      raise UserError(
-          f'objective.{option}: not an option of {name}; allowed: {", ".join(allowed)}'
-      )
+  check_options('objective', name, options, defaults(name))
   parts = []
   for function in _functions(name):
     taken = inspect.signature(function).parameters
