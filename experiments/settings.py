@@ -4,6 +4,7 @@
 `digits_50_paper/multiscale` (the same by the paper's protocol alone),
 `digits_50_ablation/stopped_target` (one change of that),
 `digits_50_proposition_1/global/2_blocks/gaussian_0.5` (of that, with corrupted training images),
+`digits_50_precision/bfloat16` (multiscale in another precision),
 `digits_methods/pi_model+multiscale` (by methods of others) and `mnist_small_50/entropy` are ours
 (see `STUDIES`).
 """
@@ -142,6 +143,9 @@ def _studies() -> dict[str, dict[str, Any]]:
       f'digits_topologies/{name}/{objective}': {'objective.name': objective}
       for name in TOPOLOGIES
       for objective in ('supervised', 'multiscale')
+  }
+  found |= {
+      f'digits_50_precision/{name}': {'precision': name} for name in ('float32', 'tf32', 'bfloat16')
   }
   methods = [*digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS)]
   return found | {f'digits_methods/{name}': {} for name in methods}
