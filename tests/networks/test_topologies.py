@@ -11,6 +11,7 @@ import pytest
 from multiscale_inversion import invert, networks, objectives, training
 from multiscale_inversion.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
 CLASSES = 3
 # Options, shape of an observation, number of layers L.
 CASES = {
