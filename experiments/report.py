@@ -13,7 +13,8 @@ With `--update FILE` it renews in a Markdown file every table between
     <!-- table: results/NAME.json -->  and  <!-- end of table -->
 
 from the result file named there (with `paired` in place of `table`: each objective's error less
-that of multiscale, seed by seed), the paper's table N, from all files of a folder, between
+that of multiscale, seed by seed; with `side by side`: each method alone and with multiscale), the
+paper's table N, from all files of a folder, between
 
     <!-- paper table N: results -->  and  <!-- end of paper table N -->
 
@@ -29,7 +30,7 @@ import re
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -121,7 +122,6 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
   changes = differences.differences([differences.setting(group[0]) for group in groups])
   lines = []
   for group, change in zip(groups, changes, strict=True):
-    errors = [run['test_error'] for run in group]
     seeds = ', '.join(f'{run["seed"]}: {run["test_error"]:.2f}' for run in group)
     run = group[0]
     cells = (
@@ -131,7 +131,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         naming.objective_name(run),
         *([change] if any(changes) else []),
         f'{run["num_epochs"]:.4g}',
-        markdown.mean_and_deviation(errors),
+        _errors(group),
         seeds,
     )
     lines.append(cells)
@@ -160,19 +160,72 @@ def paired(runs: Sequence[dict[str, Any]], reference: str = 'multiscale') -> str
   if len(bases) != 1:
     raise UserError(f'paired: {len(bases)} settings of {reference}; allowed: 1')
   (base,) = bases
-  errors = {run['seed']: run['test_error'] for run in base}
   lines = []
   for group in groups:
-    found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
-    if group is not base and found:
-      mean = statistics.mean(found)
-      error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+    difference = None if group is base else _difference(group, base)
+    if difference:
+      mean, error = difference.mean, difference.standard_error
       ratio = mean / error if error else math.nan
       name = naming.objective_name(group[0])
-      lines.append((name, len(found), f'{mean:+.2f}', f'{error:.2f}', f'{ratio:.1f}'))
+      lines.append((name, difference.seeds, f'{mean:+.2f}', f'{error:.2f}', f'{ratio:.1f}'))
   base_name = naming.objective_name(base[0])
   head = ['objective', 'seeds', f'error less that of {base_name}', 'standard error', 'ratio']
   return markdown.table(head, lines)
+
+
+class _Difference(NamedTuple):
+  """Of test errors over the seeds that two settings share; nan for the error of one seed."""
+
+  seeds: int
+  mean: float
+  standard_error: float
+
+
+def _difference(group, base) -> _Difference | None:
+  """Of a setting's runs, less another's."""
+  errors = {run['seed']: run['test_error'] for run in base}
+  found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
+  if not found:
+    return None
+  spread = statistics.stdev(found) if len(found) > 1 else math.nan
+  return _Difference(len(found), statistics.mean(found), spread / math.sqrt(len(found)))
+
+
+_ADDED = '+multiscale'
+
+
+def side_by_side(runs: Sequence[dict[str, Any]]) -> str:
+  """A Markdown table of methods: alone, with multiscale added by name, and the paired difference.
+
+  Raises:
+    UserError: if a method occurs in several settings, or none alone.
+  """
+  groups = {}
+  for group in by_setting(runs):
+    name = group[0]['objective']
+    if name in groups:
+      raise UserError(f'side by side: {name} occurs in several settings; allowed: one')
+    groups[name] = group
+  alone = [name for name in groups if not name.endswith(_ADDED)]
+  if not alone:
+    raise UserError(f'side by side: no method without {_ADDED}')
+  lines = []
+  for name in alone:
+    both = groups.get(name + _ADDED)
+    difference = _difference(both, groups[name]) if both else None
+    lines.append((
+        name.replace('_', ' '),
+        _errors(groups[name]),
+        _errors(both) if both else 'not measured',
+        f'{difference.mean:+.2f} ± {difference.standard_error:.2f}' if difference else '',
+        len(groups[name]),
+    ))
+  head = ['method', 'alone, %', 'with multiscale, %', 'difference ± standard error', 'seeds']
+  return markdown.table(head, lines)
+
+
+def _errors(group) -> str:
+  return markdown.mean_and_deviation([run['test_error'] for run in group])
 
 
 def update(path: str) -> None:
@@ -183,6 +236,7 @@ def update(path: str) -> None:
   """
   count = renew(path, 'table', lambda file: table(load_runs([file])))
   count += renew(path, 'paired', lambda file: paired(load_runs([file])))
+  count += renew(path, 'side by side', lambda file: side_by_side(load_runs([file])))
   count += renew(path, 'mistakes', mistakes.render)
   for number in paper.TABLES:
     render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))

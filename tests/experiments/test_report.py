@@ -63,6 +63,21 @@ def test_paired_differences():
   ]
 
 
+def test_methods_side_by_side():
+  runs = [_run('pi_model', seed, error) for seed, error in enumerate([5.0, 6.0, 8.0])]
+  runs += [_run('pi_model+multiscale', seed, error) for seed, error in enumerate([4.0, 3.0, 6.0])]
+  runs.append(_run('fixmatch', 0, 2.0))
+  # -1, -3 and -2: mean -2, standard deviation 1.
+  assert report.side_by_side(runs).splitlines()[2:] == [
+    '| pi model | 6.33 ± 1.53 | 4.33 ± 1.53 | -2.00 ± 0.58 | 3 |',
+    '| fixmatch | 2.00 | not measured |  | 1 |',
+  ]
+  with pytest.raises(UserError, match='fixmatch occurs in several settings'):
+    report.side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
+  with pytest.raises(UserError, match=r'no method without \+multiscale'):
+    report.side_by_side(runs[3:6])
+
+
 def test_reads_folders_and_files_and_renews_tables(tmp_path):
   folder = tmp_path / 'run'
   folder.mkdir()
