@@ -30,17 +30,18 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
   """Draws what the run folders allow.
 
   For each run its curves (Fig. 3 and 4) and reconstructions (Fig. 5); for each pair of runs that
-  differ in `multiscale` against `global` alone, the layers' losses of both (Fig. 2).
+  differ in `multiscale` against `global` alone, the layers' losses of both (Fig. 2). Of a run of
+  several seeds, the first one's.
 
   Args:
-    folders: of finished runs of one seed each.
+    folders: of finished runs.
     out: the folder of the figures.
 
   Returns:
     The paths written.
   """
   runs = {folder: records.read_json(os.path.join(folder, 'summary.json')) for folder in folders}
-  runs = {folder: run for folder, run in runs.items() if 'seeds' not in run}
+  runs = {folder: records.single_runs(run)[0] for folder, run in runs.items()}
   paths, taken = [], set()
   for folder, run in runs.items():
     paths.append(_save(curves(folder, run), out, f'{_slug(run)}_curves', taken))
@@ -142,7 +143,7 @@ def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
 
   And the weights of the losses, where they learn.
   """
-  lines = writers.read(folder)
+  lines = writers.read(folder, run['seed'])
   learned = any(name.startswith(_WEIGHT) for name in lines[0])
   count = 4 if learned else 3
   figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
@@ -177,7 +178,7 @@ def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Fi
   )
   sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
   for axes, folder, colors, name in sides:
-    _plot_layers(axes, writers.read(folder), plt.get_cmap(colors))
+    _plot_layers(axes, writers.read(folder, run['seed']), plt.get_cmap(colors))
     axes.set_title(f'{name} loss; darker: inner layers')
     axes.legend(fontsize=7, ncols=2)
   left.set_ylabel(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$')
@@ -216,7 +217,7 @@ def reconstruct(
     The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
     of their classes.
   """
-  loaded = trained.load(folder)
+  loaded = trained.load(folder, run['seed'])
   config = from_record(run['config'])
   dataset = setup.load_dataset(config)
   images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))

@@ -48,12 +48,11 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
     raise UserError(f'{folder}: no finished run (summary.json)')
   config = from_record(run['config'])
   dataset = setup.load_dataset(config)
-  several = config.num_seeds > 1
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):
     network = trained.load(folder, seed)
     predicted = np.argmax(network.predict(dataset.test_images), axis=-1)
-    lines = writers.read(os.path.join(folder, f'seed_{seed}') if several else folder)
+    lines = writers.read(folder, seed)
     found.append({
         'objective': naming.objective_name(run),
         'num_labeled': run['num_labeled'],

@@ -52,6 +52,15 @@ def _of_no_json(value: Any) -> str:
   return describe(value)
 
 
+def single_runs(run: dict[str, Any]) -> list[dict[str, Any]]:
+  """A summary of several seeds as one summary a seed; another one as it is."""
+  if 'seeds' not in run:
+    return [run]
+  shared = {key: value for key, value in run.items() if key not in ('seeds', 'test_error_std')}
+  config = {**run['config'], 'num_seeds': 1}
+  return [{**shared, **own, 'config': {**config, 'seed': own['seed']}} for own in run['seeds']]
+
+
 def public(run: dict[str, Any]) -> dict[str, Any]:
   """A summary without the folders of the machine that it was made on."""
   config = {**run['config'], 'data': {**run['config']['data'], 'data_dir': None}}

@@ -100,17 +100,8 @@ def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
       missing = [key for key in _KEYS if key not in run]
       if missing:
         raise UserError(f'{path}: a run lacks {", ".join(missing)}')
-      runs += single_runs(run)
+      runs += records.single_runs(run)
   return runs
-
-
-def single_runs(run: dict[str, Any]) -> list[dict[str, Any]]:
-  """A summary of several seeds as one summary a seed; another one as it is."""
-  if 'seeds' not in run:
-    return [run]
-  shared = {key: value for key, value in run.items() if key not in ('seeds', 'test_error_std')}
-  config = {**run['config'], 'num_seeds': 1}
-  return [{**shared, **own, 'config': {**config, 'seed': own['seed']}} for own in run['seeds']]
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:

@@ -85,9 +85,14 @@ class NoWriter:
     """Nothing to close."""
 
 
-def read(workdir: str) -> list[dict]:
-  """The records of `metrics.jsonl` in a run's folder; an unfinished last line is left out."""
+def read(workdir: str, seed: int | None = None) -> list[dict]:
+  """The records of `metrics.jsonl` in a run's folder; an unfinished last line is left out.
+
+  With a seed, of a run of several, this seed's own and not the means; a run of one holds its own.
+  """
   records = []
+  own = os.path.join(workdir, f'seed_{seed}')
+  workdir = own if seed is not None and os.path.isdir(own) else workdir
   with open(os.path.join(workdir, 'metrics.jsonl'), encoding='utf-8') as file:
     for line in file:
       if line.endswith('\n'):

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from experiments import report, run
+from experiments import figures, records, report, run
 from multiscale_inversion.errors import UserError
 from tests.experiments import tiny
 
@@ -65,10 +65,17 @@ def test_resumed_seeds(tmp_path, single):
   config = make_config(num_seeds=len(SEEDS), seeds_mode='vectorized')
   with pytest.raises(run.Interrupted):
     run.train_and_evaluate(config, str(tmp_path), lambda step: step >= 4)
-  run.train_and_evaluate(config, str(tmp_path))
+  summary = run.train_and_evaluate(config, str(tmp_path))
   for seed in SEEDS:
     for one, other in zip(lines(tmp_path / f'seed_{seed}'), single[seed][0], strict=True):
       assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+  # A figure is one seed's, not the mean's.
+  for seed, of_one in zip(SEEDS, records.single_runs(summary), strict=True):
+    figure = figures.curves(str(tmp_path), of_one)
+    assert f'seed {seed}' in figure.get_suptitle()
+    accuracies = figure.axes[2].lines[0].get_ydata()
+    errors = [line['test/error'] for line in single[seed][0] if 'test/error' in line]
+    assert list(accuracies) == pytest.approx([100 - error for error in errors])
 
 
 def test_an_objective_that_does_not_invert(tmp_path):
