@@ -6,7 +6,8 @@ folder of `--out`:
 - `runs.json`, all runs as one such list, for publication: without the machine's folders;
 - `table.md`: a row an objective, with the mean, the standard deviation and each seed's test error;
 - `paper_table_1.md` to `_3.md` and `.csv`: the paper's tables, ours beside the published errors;
-- figures (PNG) of the run folders, see `experiments/figures.py`.
+- figures (PNG): the error against the number of labels, where there are several, and those of the
+  run folders, see `experiments/figures.py`.
 
 With `--update FILE` it renews in a Markdown file every table between
 
@@ -35,6 +36,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from experiments import (
+    by_labels,
     cli,
     differences,
     figures,
@@ -67,7 +69,9 @@ def main(argv: list[str]) -> int:
       _write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
       _write(f'paper_table_{number}.csv', paper_tables.comma_separated(number, runs))
     print(table(runs), end='')
-    for path in figures.draw([path for path in argv[1:] if os.path.isdir(path)], _OUT.value):
+    drawn = by_labels.draw(runs, _OUT.value)
+    drawn += figures.draw([path for path in argv[1:] if os.path.isdir(path)], _OUT.value)
+    for path in drawn:
       print(path, file=sys.stderr)
   if _UPDATE.value:
     update(_UPDATE.value)

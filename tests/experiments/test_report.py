@@ -1,9 +1,10 @@
 import json
 import statistics
 
+import matplotlib.image
 import pytest
 
-from experiments import records, report
+from experiments import by_labels, records, report
 from multiscale_inversion import UserError
 
 
@@ -76,6 +77,25 @@ def test_methods_side_by_side():
     report.side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
   with pytest.raises(UserError, match=r'no method without \+multiscale'):
     report.side_by_side(runs[3:6])
+
+
+def test_errors_against_the_number_of_labels(tmp_path):
+  runs = [
+    _run('multiscale', seed, error) | {'num_labeled': labels}
+    for labels, errors in ((50, [4.0, 6.0]), (20, [9.0, 15.0])) for seed, error in enumerate(errors)
+  ]
+  runs.append(_run('global', 0, 7.0) | {'num_labeled': 100})
+  for run in runs:
+    run['config'] = {**run['config'], 'data': {'num_labeled': run['num_labeled']}}
+  # Of two values 2 apart: standard deviation sqrt(2), standard error 1.
+  assert by_labels.points(runs) == {
+    'global': [(100, 7.0, 0.0)],
+    'multiscale': [(20, 12.0, pytest.approx(3)), (50, 5.0, pytest.approx(1))],
+  }
+  alone = _run('multiscale', 0, 8.0, pooling='max')  # a network with one number of labels
+  (path,) = by_labels.draw([*runs, alone], str(tmp_path))
+  assert path.endswith('digits_by_labels.png')
+  assert matplotlib.image.imread(path).shape[1] > 600
 
 
 def test_reads_folders_and_files_and_renews_tables(tmp_path):

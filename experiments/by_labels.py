@@ -1,0 +1,100 @@
+"""The test error against the number of labels, a curve an objective."""
+
+import collections
+import math
+import os
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib import pyplot as plt
+from matplotlib import ticker
+
+from experiments import differences, naming
+
+matplotlib.use('Agg')
+
+_LABELS = 'data.num_labeled'
+# An objective's mark and color, whichever others there are.
+_STYLES = {
+    'supervised': ('v', 'tab:gray'),
+    'entropy': ('^', 'black'),
+    'global': ('s', 'tab:red'),
+    'multiscale': ('o', 'tab:blue'),
+}
+
+
+def draw(runs: Sequence[dict[str, Any]], out: str) -> list[str]:
+  """Draws a figure for each setting whose objectives were trained with several numbers of labels.
+
+  Means over the seeds; bars are standard errors of the mean.
+
+  Args:
+    runs: summaries of one seed each.
+    out: the folder of the figures.
+
+  Returns:
+    The paths written.
+  """
+  panels = collections.defaultdict(list)
+  for run in runs:
+    panels[repr(_without_objective(run))].append(run)
+  paths = []
+  for found in panels.values():
+    if len({run['num_labeled'] for run in found}) > 1:
+      name = f'{found[0]["dataset"]}_by_labels'
+      number = sum(os.path.basename(path).startswith(name) for path in paths)
+      path = os.path.join(out, f'{name}{f"_{number + 1}" if number else ""}.png')
+      figure = _figure(found)
+      figure.savefig(path, dpi=150)
+      plt.close(figure)
+      paths.append(path)
+  return paths
+
+
+def _without_objective(run):
+  setting = differences.setting(run)
+  return {
+      key: value
+      for key, value in setting.items()
+      if key != _LABELS and not key.startswith('objective.')
+  }
+
+
+def points(runs: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:
+  """By objective: number of labels, mean and standard error (0 for one seed) of the test error."""
+  errors = collections.defaultdict(list)
+  for run in runs:
+    errors[naming.objective_name(run), run['num_labeled']].append(run['test_error'])
+  curves = collections.defaultdict(list)
+  for (objective, labels), found in sorted(errors.items()):
+    spread = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else 0.0
+    curves[objective].append((labels, statistics.mean(found), spread))
+  return dict(curves)
+
+
+def _figure(runs) -> plt.Figure:
+  figure, axes = plt.subplots(figsize=(6.4, 4.4), layout='constrained')
+  curves = points(runs)
+  order = list(_STYLES)
+  rank = lambda name: (order.index(name) if name in order else len(order), name)
+  for objective in sorted(curves, key=lambda o: rank(o.split(' ')[0])):
+    marker, color = _STYLES.get(objective.split(' ')[0], ('d', None))
+    labels, means, spreads = zip(*curves[objective], strict=True)
+    axes.errorbar(
+        labels, means, spreads, marker=marker, color=color, label=objective, capsize=3
+    )
+  ticks = sorted({run['num_labeled'] for run in runs})
+  axes.set_xscale('log')
+  axes.set_yscale('log')
+  axes.set_xticks(ticks, map(str, ticks))
+  axes.set_xticks([], minor=True)
+  for set_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+    set_format(ticker.StrMethodFormatter('{x:g}'))
+  axes.set_xlabel('labels')
+  axes.set_ylabel('test error, %')
+  axes.set_title(f'{naming.dataset_name(runs[0])}, {naming.network_name(runs[0])}')
+  axes.grid(alpha=0.3, which='both')
+  axes.legend()
+  return figure
