@@ -90,8 +90,9 @@ def _figure(runs) -> plt.Figure:
   axes.set_yscale('log')
   axes.set_xticks(ticks, map(str, ticks))
   axes.set_xticks([], minor=True)
-  for set_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-    set_format(ticker.StrMethodFormatter('{x:g}'))
+  axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+  axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
+  axes.yaxis.set_minor_locator(ticker.NullLocator())
   axes.set_xlabel('labels')
   axes.set_ylabel('test error, %')
   axes.set_title(f'{naming.dataset_name(runs[0])}, {naming.network_name(runs[0])}')
