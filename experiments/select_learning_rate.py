@@ -6,8 +6,10 @@ The greatest of 0.02, 0.002 and 0.0002 with which training does not diverge:
 
 trains one after the other, the greatest first, each in a folder of its own under DIR (default:
 `runs/` and the configuration's name and `_learning_rate`), and stops at the first that does not
-diverge. It is printed and written to DIR/learning_rate.json; the run is that of the configuration
-with this rate. `--config.num_epochs` shortens the trial. The test set has no part in it.
+diverge. It diverges where the loss is not finite or ends above its beginning; of an objective whose
+weights change with the progress, the cross-entropy of labeled images is compared. The rate is
+printed and written to DIR/learning_rate.json; the run is that of the configuration with this rate.
+`--config.num_epochs` shortens the trial. The test set has no part in it.
 """
 
 import os
@@ -20,7 +22,8 @@ from ml_collections import ConfigDict
 from experiments import cli, records
 from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
-from multiscale_inversion import writers
+from experiments.validation import chosen_options
+from multiscale_inversion import objectives, writers
 from multiscale_inversion.errors import UserError
 
 RATES = (0.02, 0.002, 0.0002)
@@ -62,6 +65,7 @@ def select(
     UserError: if training diverges with all of them.
     Interrupted: as `train_and_evaluate`.
   """
+  compared = _compared(config)
   reasons: dict[str, str] = {}
   for rate in RATES:
     trial = config.copy_and_resolve_references()
@@ -70,7 +74,7 @@ def select(
     folder = os.path.join(workdir, f'learning_rate_{rate}')
     try:
       train_and_evaluate(trial, folder, stop.requested, command)
-      reason = divergence([r['train/loss'] for r in writers.read(folder)])
+      reason = divergence([r[f'train/{compared}'] for r in writers.read(folder)], compared)
     except Diverged as error:
       reason = str(error)
     if reason is None:
@@ -79,15 +83,26 @@ def select(
   raise UserError(f'learning_rate: training diverged with each of {RATES}: {reasons}')
 
 
-def divergence(losses: list[float | None]) -> str | None:
+def _compared(config: ConfigDict) -> str:
+  """The loss whose curve tells: it does not rise because weights do."""
+  objective = objectives.create(config.objective.name, **chosen_options(config.objective))
+  return 'cross_entropy' if objective.scheduled else 'loss'
+
+
+def divergence(losses: list[float | None], name: str = 'loss') -> str | None:
   """Says why a curve of training losses counts as diverged; None if it does not.
 
   It does where a loss is not finite, or the last is greater than the first.
+
+  Args:
+    losses: in the order of training; None where not finite.
+    name: what they are called.
   """
+  name = name.replace('_', '-')
   if not losses or any(loss is None for loss in losses):
-    return 'the loss is not finite'
+    return f'the {name} is not finite'
   if losses[-1] > losses[0]:
-    return f'the loss ended at {losses[-1]:.4g}, above the {losses[0]:.4g} that it began with'
+    return f'the {name} ended at {losses[-1]:.4g}, above the {losses[0]:.4g} that it began with'
   return None
 
 

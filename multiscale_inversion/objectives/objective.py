@@ -60,6 +60,11 @@ class Objective:
     """
     return self.evaluate(inversion, labels, mask, context).values
 
+  @property
+  def scheduled(self) -> bool:
+    """Whether a weight changes with the progress: then so does the loss, by itself."""
+    return any(callable(weight) for weight, _ in self.terms)
+
   def init(self, start: Start) -> dict[str, Any]:
     """The memories of the terms that have one, by the term's number."""
     return {

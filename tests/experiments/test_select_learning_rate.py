@@ -1,6 +1,6 @@
 import pytest
 
-from experiments import digits_50, select_learning_rate
+from experiments import digits_50, digits_methods, select_learning_rate
 from experiments.run import Diverged
 from multiscale_inversion import UserError
 
@@ -15,6 +15,35 @@ def test_divergence():
   assert 'above the 2' in select_learning_rate.divergence([2.0, 1.0, 2.5])
   assert 'not finite' in select_learning_rate.divergence([2.0, None])
   assert 'not finite' in select_learning_rate.divergence([])
+
+
+@pytest.mark.parametrize(
+  ('method', 'cross_entropy', 'selected'),
+  [
+    ('multiscale', [2.0, 1.0], 0.0002),
+    # Its weights grow, and its loss with them.
+    ('pi_model+multiscale', [2.0, 1.0], 0.02),
+    ('pi_model+multiscale', [2.0, 2.5], 0.0002),
+  ],
+)
+def test_a_loss_that_grows_with_its_weights(
+  tmp_path, monkeypatch, method, cross_entropy, selected
+):
+  config = digits_methods.get_config('pi_model+multiscale')
+  config.objective.name = method
+
+  def records(folder):
+    loss = [2.0, 1.0] if folder.endswith('0.0002') else [2.0, 3.0]
+    entropies = [2.0, 1.0] if folder.endswith('0.0002') else cross_entropy
+    return [
+      {'train/loss': one, 'train/cross_entropy': other}
+      for one, other in zip(loss, entropies, strict=True)
+    ]
+
+  monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', lambda *unused: None)
+  monkeypatch.setattr(select_learning_rate.writers, 'read', records)
+  rate, reasons = select_learning_rate.select(config, str(tmp_path), _NeverStop())
+  assert rate == selected and len(reasons) == (2 if selected == 0.0002 else 0)
 
 
 @pytest.mark.parametrize(('diverging', 'selected'), [((), 0.02), ((0.02,), 0.002)])
