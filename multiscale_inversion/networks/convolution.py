@@ -14,6 +14,7 @@ from multiscale_inversion.networks import winograd
 # 16x16x32 in 0.59 of the time, at 8x8x64 0.68, 4x4x256 0.90, but 8x8x32 1.13 and 4x4x128 1.23.
 _MIN_CHANNELS = 16
 _MIN_VALUES = 4096
+_MIN_ROWS = 1024  # of a matrix product
 
 PADDINGS = ('same', 'valid', 'full')
 
@@ -131,7 +132,28 @@ def _im2col(x, kernel, margins):
       x[:, i : i + rows, j : j + columns, :] for i in range(height) for j in range(width)
   ]
   patches = jnp.concatenate(patches, axis=-1) if len(patches) > 1 else patches[0]
-  return patches @ kernel.reshape(height * width * channels, features)
+  return _product(patches, kernel.reshape(height * width * channels, features))
+
+
+def _product(pixels, matrix):
+  """[N, H, W, C] @ [C, F], as one product for every few images.
+
+  So is its gradient by the matrix, over whose sum over pixels XLA transposes the pixels: at once,
+  it would write each of them to another line of memory, computing anew all that it fuses with that.
+  """
+  count, height, width, _ = pixels.shape
+  groups = _num_groups(count, height * width)
+  if groups == 1:
+    return pixels @ matrix
+  rows = pixels.reshape(groups, -1, pixels.shape[-1])
+  products = rows @ jnp.broadcast_to(matrix, (groups, *matrix.shape))
+  return products.reshape(count, height, width, -1)
+
+
+def _num_groups(count: int, pixels: int) -> int:
+  """The most equal groups of images that have `_MIN_ROWS` pixels each."""
+  fitting = [n for n in range(1, count + 1) if count % n == 0 and count // n * pixels >= _MIN_ROWS]
+  return max(fitting, default=1)
 
 
 def _winograd(x, kernel, margins):

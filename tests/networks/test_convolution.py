@@ -174,6 +174,31 @@ def test_second_derivatives_agree_and_are_those_of_scipys_values(float64, size):
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-6)
 
 
+@pytest.mark.parametrize('size', [(1, 1), (3, 3)], ids=str)
+def test_products_of_few_images_at_a_time(float64, monkeypatch, size):
+  x, kernel = _problem(size, n=6, height=3, width=2)
+  u, v = _problem(size, seed=1, n=6, height=3, width=2)
+  # Of 6 images of 6 pixels: pairs have 12.
+  monkeypatch.setattr(convolution, '_MIN_ROWS', 12)
+  assert convolution._num_groups(6, 6) == 3
+  q = {name: _scalar_of_the_vjp('same', name) for name in ('lax', 'im2col')}
+  run = jax.jit(lambda *at: {name: jax.value_and_grad(q[name], (0, 1))(*at) for name in q})
+  assert f'f64[3,12,{np.prod(kernel.shape[:3])}]' in str(jax.make_jaxpr(run)(x, kernel, u, v))
+  found = run(x, kernel, u, v)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11),
+    found['im2col'], found['lax'],
+  )
+
+
+@pytest.mark.parametrize(
+    ('count', 'pixels', 'groups'),
+    [(50, 1024, 50), (50, 256, 10), (50, 64, 2), (50, 1, 1), (7, 300, 1), (7, 2000, 7), (1, 9, 1)],
+)
+def test_groups_are_equal_and_have_a_thousand_rows(count, pixels, groups):
+  assert convolution._num_groups(count, pixels) == groups
+
+
 def test_second_derivatives_agree_in_float32():
   random = np.random.RandomState(0)
   at = [random.standard_normal(shape).astype('f') for shape in [(2, 6, 7, 3), (3, 3, 3, 4)] * 2]
