@@ -134,7 +134,7 @@ def _plot_weights(axes, lines) -> None:
     axes.plot(*_series(lines, _WEIGHT + name), color=shade, linewidth=1.2, label=label)
   axes.set_xlabel('epoch')
   axes.set_title('learned weights')
-  axes.legend(fontsize=7, ncols=2)
+  axes.legend(fontsize=7, loc='upper left', bbox_to_anchor=(1, 1))  # beside: no curve is covered
   axes.grid(alpha=0.3)
 
 
