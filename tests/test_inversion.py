@@ -112,8 +112,15 @@ def test_large_cnn_against_the_explicit_jacobian(float64, mode):
   _assert_equal(inversion.reconstructions, explicit(inversion.activations))
 
 
-@pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('case', ['resnet', 'resnet_deep', 'large_cnn_sigmoid'])
+# Every mode and every family; all pairs are compared with PyTorch's in test_against_torch.py.
+@pytest.mark.parametrize(
+    ('case', 'mode'),
+    [
+        *(('resnet', mode) for mode in MODES),
+        ('resnet_deep', 'batch'),
+        ('large_cnn_sigmoid', 'frozen'),
+    ],
+)
 def test_multiscale_gradient_against_finite_differences(float64, case, mode):
   problem = problems.make(case, mode)
   objective = objectives.create('multiscale')
