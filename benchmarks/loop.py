@@ -67,7 +67,8 @@ class Turns:
 def bare_steps(setup):
   """`TOGETHER` training steps, their metrics summed: a program of one, and a program of all.
 
-  Each time from the initial weights, which the batch has not taught yet. Without the metrics a
+  Each time from the initial weights, or repeating one batch would change what is timed; their
+  copy, a few megabytes, is timed, too. Without the metrics a
   step would not be the run's: XLA then fuses it otherwise, and on a CPU more slowly.
   """
   indices = setup.sampler.batch(setup.keys.sampling, jnp.int32(0))

@@ -4,7 +4,7 @@ import collections
 import math
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import matplotlib
@@ -63,15 +63,35 @@ def _without_objective(run):
 
 
 def points(runs: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:
-  """By objective: number of labels, mean and standard error (0 for one seed) of the test error."""
-  errors = collections.defaultdict(list)
+  """By objective: number of labels, mean and standard error (0 for one seed) of the test error.
+
+  Objectives whose names are equal, but not their options, are numbered. Of a seed that occurs
+  twice in a setting, the first run counts.
+  """
+  errors = collections.defaultdict(dict)
   for run in runs:
-    errors[naming.objective_name(run), run['num_labeled']].append(run['test_error'])
-  curves = collections.defaultdict(list)
-  for (objective, labels), found in sorted(errors.items()):
+    errors[_curve(run), run['num_labeled']].setdefault(run['seed'], run['test_error'])
+  names, curves = {}, collections.defaultdict(list)
+  for (curve, labels), by_seed in sorted(errors.items()):
+    name = names.setdefault(curve, _numbered(curve[0], names.values()))
+    found = list(by_seed.values())
     spread = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else 0.0
-    curves[objective].append((labels, statistics.mean(found), spread))
+    curves[name].append((labels, statistics.mean(found), spread))
   return dict(curves)
+
+
+def _curve(run) -> tuple[str, str]:
+  """An objective's name and options."""
+  options = {k: v for k, v in differences.setting(run).items() if k.startswith('objective.')}
+  return naming.objective_name(run), repr(options)
+
+
+def _numbered(name: str, taken: Collection[str]) -> str:
+  number, found = 1, name
+  while found in taken:
+    number += 1
+    found = f'{name}, {number}'
+  return found
 
 
 def _figure(runs) -> plt.Figure:

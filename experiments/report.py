@@ -193,7 +193,7 @@ def side_by_side(runs: Sequence[dict[str, Any]]) -> str:
   """A Markdown table of methods: alone, with multiscale added by name, and the paired difference.
 
   Raises:
-    UserError: if a method occurs in several settings, or none alone.
+    UserError: if a method occurs in several settings, or not alone.
   """
   groups = {}
   for group in by_setting(runs):
@@ -202,14 +202,15 @@ def side_by_side(runs: Sequence[dict[str, Any]]) -> str:
       raise UserError(f'side by side: {name} occurs in several settings; allowed: one')
     groups[name] = group
   alone = [name for name in groups if not name.endswith(_ADDED)]
-  if not alone:
-    raise UserError(f'side by side: no method without {_ADDED}')
+  lonely = [name for name in groups if name.endswith(_ADDED) and name[: -len(_ADDED)] not in alone]
+  if lonely:
+    raise UserError(f'side by side: {lonely[0]} occurs without {lonely[0][: -len(_ADDED)]}')
   lines = []
   for name in alone:
     both = groups.get(name + _ADDED)
     difference = _difference(both, groups[name]) if both else None
     lines.append((
-        name.replace('_', ' '),
+        naming.objective_name(groups[name][0]).replace('_', ' '),
         _errors(groups[name]),
         _errors(both) if both else 'not measured',
         f'{difference.mean:+.2f} ± {difference.standard_error:.2f}' if difference else '',

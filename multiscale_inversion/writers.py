@@ -1,5 +1,6 @@
 """Where a run's scalars go: a file of JSON lines and TensorBoard events."""
 
+import glob
 import json
 import math
 import os
@@ -7,6 +8,8 @@ import statistics
 from collections.abc import Sequence
 
 import tensorboardX
+
+from multiscale_inversion.errors import UserError
 
 
 class MetricWriter:
@@ -89,10 +92,15 @@ def read(workdir: str, seed: int | None = None) -> list[dict]:
   """The records of `metrics.jsonl` in a run's folder; an unfinished last line is left out.
 
   With a seed, of a run of several, this seed's own and not the means; a run of one holds its own.
+
+  Raises:
+    UserError: for a seed that a run of several does not hold.
   """
   records = []
-  own = os.path.join(workdir, f'seed_{seed}')
-  workdir = own if seed is not None and os.path.isdir(own) else workdir
+  if seed is not None and glob.glob(os.path.join(glob.escape(workdir), 'seed_*')):
+    workdir = os.path.join(workdir, f'seed_{seed}')
+    if not os.path.isdir(workdir):
+      raise UserError(f'{workdir}: no such folder; the run holds other seeds')
   with open(os.path.join(workdir, 'metrics.jsonl'), encoding='utf-8') as file:
     for line in file:
       if line.endswith('\n'):

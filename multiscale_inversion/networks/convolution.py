@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from multiscale_inversion.networks import winograd
 
-# Where Winograd's way is faster than im2col, forward and back twice, on 2 cores (batch of 50): at
-# 16x16x32 in 0.59 of the time, at 8x8x64 0.68, 4x4x256 0.90, but 8x8x32 1.13 and 4x4x128 1.23.
+# Where Winograd's way is faster than im2col, forward and back twice, on 2 EPYC cores (batch of
+# 50): at 16x16x32 in 0.59 of the time, 8x8x64 0.68, 4x4x256 0.90, but 8x8x32 1.13, 4x4x128 1.23.
 _MIN_CHANNELS = 16
 _MIN_VALUES = 4096
 _MIN_ROWS = 1024  # of a matrix product
@@ -22,9 +22,9 @@ PADDINGS = ('same', 'valid', 'full')
 class Conv(nn.Module):
   """Convolution with stride 1; parameters named and shaped like `flax.linen.Conv`'s.
 
-  On CPU, XLA's weight gradient of a convolution runs at about a tenth of the speed of its
+  On CPU, XLA's weight gradient of a convolution runs at a tenth to a third of the speed of its
   forward pass. There 3x3 filters of many channels are applied in Winograd's way (`winograd.py`).
-  For others the patches of the input are gathered and multiplied in one matrix product (im2col).
+  For others the patches of the input are gathered and multiplied in matrix products (im2col).
   Derivatives of any order are matrix products again, in both. Elsewhere XLA's own convolution is
   used. The choice is made when the module is traced.
 
@@ -151,7 +151,7 @@ def _product(pixels, matrix):
 
 
 def _num_groups(count: int, pixels: int) -> int:
-  """The most equal groups of images that have `_MIN_ROWS` pixels each."""
+  """The largest number of equal groups of images that have `_MIN_ROWS` pixels each."""
   fitting = [n for n in range(1, count + 1) if count % n == 0 and count // n * pixels >= _MIN_ROWS]
   return max(fitting, default=1)
 

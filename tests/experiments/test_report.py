@@ -75,7 +75,7 @@ def test_methods_side_by_side():
   ]
   with pytest.raises(UserError, match='fixmatch occurs in several settings'):
     report.side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
-  with pytest.raises(UserError, match=r'no method without \+multiscale'):
+  with pytest.raises(UserError, match=r'pi_model\+multiscale occurs without pi_model'):
     report.side_by_side(runs[3:6])
 
 
@@ -92,6 +92,13 @@ def test_errors_against_the_number_of_labels(tmp_path):
     'global': [(100, 7.0, 0.0)],
     'multiscale': [(20, 12.0, pytest.approx(3)), (50, 5.0, pytest.approx(1))],
   }
+  # Other options, another curve; a seed again, the first run.
+  other = _run('multiscale', 0, 1.0) | {'num_labeled': 50}
+  other['config']['objective']['reduction'] = 'group'
+  curves = by_labels.points([*runs, other, runs[0] | {'test_error': 99.0}])
+  assert sorted(curves) == ['global', 'multiscale', 'multiscale, 2']
+  assert sorted(len(curves[name]) for name in curves) == [1, 1, 2]
+  assert {mean for curve in curves.values() for _, mean, _ in curve} == {7.0, 12.0, 5.0, 1.0}
   alone = _run('multiscale', 0, 8.0, pooling='max')  # a network with one number of labels
   (path,) = by_labels.draw([*runs, alone], str(tmp_path))
   assert path.endswith('digits_by_labels.png')

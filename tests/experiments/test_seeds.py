@@ -6,6 +6,7 @@ import statistics
 import pytest
 
 from experiments import figures, records, report, run
+from multiscale_inversion import writers
 from multiscale_inversion.errors import UserError
 from tests.experiments import tiny
 
@@ -69,6 +70,8 @@ def test_resumed_seeds(tmp_path, single):
   for seed in SEEDS:
     for one, other in zip(lines(tmp_path / f'seed_{seed}'), single[seed][0], strict=True):
       assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+  with pytest.raises(UserError, match='seed_9: no such folder'):
+    writers.read(str(tmp_path), 9)
   # A figure is one seed's, not the mean's.
   for seed, of_one in zip(SEEDS, records.single_runs(summary), strict=True):
     figure = figures.curves(str(tmp_path), of_one)
