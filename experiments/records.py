@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ FREE_KEYS = (
     'checkpoint_every_seconds',
 )
 _FOLDER_FLAGS = ('workdir', 'config.data.data_dir')
+_DATA_DIR = re.compile(r'(data\.data_dir=)[^,]+')  # among `--set`'s
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'tensorflow-datasets')
 
 
@@ -82,7 +84,7 @@ def public_command(command: str) -> str:
     elif os.path.isabs(os.path.expanduser(path)):
       found.append(flag + separator + os.path.basename(path) if separator else 'DIR')
     else:
-      found.append(argument)
+      found.append(_DATA_DIR.sub(r'\1DIR', argument))
     hide_next = False
   return shlex.join(found)
 

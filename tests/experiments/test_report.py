@@ -154,3 +154,9 @@ def test_published_runs_hold_no_folder_of_the_machine():
   )
   assert public['test_error'] == 1.0 and public['config']['data']['name'] == 'mnist'
   assert run['config']['data']['data_dir'] == '/home/me/data'
+
+
+def test_public_commands_name_no_folder_among_other_changes():
+  command = 'python -m experiments.sweep --set=data.data_dir=../me/data,num_epochs=1 --seeds=0'
+  expected = 'python -m experiments.sweep --set=data.data_dir=DIR,num_epochs=1 --seeds=0'
+  assert records.public_command(command) == expected
