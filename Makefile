@@ -1,4 +1,4 @@
-# Needs Python 3.11 to 3.13 and make. Variables: PYTHON, VENV, EXTRAS, CONFIG, WORKDIR, ARGS.
+# Needs Python 3.11 to 3.13 and make. Variables: PYTHON, VENV, EXTRAS, CONFIG, WORKDIR, ARGS, TESTS.
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
@@ -11,7 +11,7 @@ run: $(VENV)
 	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
 
 test: $(VENV)
-	$(VENV)/bin/python -m pytest -n auto --dist worksteal
+	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: $(VENV)
 	$(VENV)/bin/ruff check .
