@@ -68,8 +68,8 @@ def bare_steps(setup):
   """`TOGETHER` training steps, their metrics summed: a program of one, and a program of all.
 
   Each time from the initial weights, or repeating one batch would change what is timed; their
-  copy, a few megabytes, is timed, too. Without the metrics a
-  step would not be the run's: XLA then fuses it otherwise, and on a CPU more slowly.
+  copy, a few megabytes, is timed, too. Without the metrics a step would not be the run's: XLA then
+  fuses it otherwise, and on a CPU more slowly.
   """
   indices = setup.sampler.batch(setup.keys.sampling, jnp.int32(0))
   batch = training.gather_batch(setup.train_data, *indices)

@@ -2,18 +2,14 @@
 
 import collections
 import math
-import os
 import statistics
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-from experiments import differences, naming
-
-matplotlib.use('Agg')
+from experiments import differences, figures, naming
 
 _LABELS = 'data.num_labeled'
 # An objective's mark and color, whichever others there are.
@@ -40,17 +36,12 @@ def draw(runs: Sequence[dict[str, Any]], out: str) -> list[str]:
   panels = collections.defaultdict(list)
   for run in runs:
     panels[repr(_without_objective(run))].append(run)
-  paths = []
-  for found in panels.values():
-    if len({run['num_labeled'] for run in found}) > 1:
-      name = f'{found[0]["dataset"]}_by_labels'
-      number = sum(os.path.basename(path).startswith(name) for path in paths)
-      path = os.path.join(out, f'{name}{f"_{number + 1}" if number else ""}.png')
-      figure = _figure(found)
-      figure.savefig(path, dpi=150)
-      plt.close(figure)
-      paths.append(path)
-  return paths
+  taken = set()
+  return [
+      figures.save(_figure(found), out, f'{found[0]["dataset"]}_by_labels', taken)
+      for found in panels.values()
+      if len({run['num_labeled'] for run in found}) > 1
+  ]
 
 
 def _without_objective(run):

@@ -44,16 +44,16 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
   runs = {folder: records.single_runs(run)[0] for folder, run in runs.items()}
   paths, taken = [], set()
   for folder, run in runs.items():
-    paths.append(_save(curves(folder, run), out, f'{_slug(run)}_curves', taken))
+    paths.append(save(curves(folder, run), out, f'{_slug(run)}_curves', taken))
     try:
       figure = reconstructions(folder, run)
     except UserError as error:  # its data have moved, say; the others' have not
       print(f'{folder}: no reconstructions drawn: {error}', file=sys.stderr)
     else:
-      paths.append(_save(figure, out, f'{_slug(run)}_reconstructions', taken))
+      paths.append(save(figure, out, f'{_slug(run)}_reconstructions', taken))
   for multiscale, global_ in _pairs(runs):
     figure = layers_against(multiscale, global_, runs[multiscale])
-    paths.append(_save(figure, out, f'{_slug(runs[multiscale])}_against_global', taken))
+    paths.append(save(figure, out, f'{_slug(runs[multiscale])}_against_global', taken))
   return paths
 
 
@@ -86,7 +86,18 @@ def _slug(run: dict[str, Any]) -> str:
   return re.sub(r'[^\w.+-]', '', re.sub(r'[ /]', '-', name))
 
 
-def _save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
+def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
+  """Writes a figure to a PNG and closes it; of names that occur again, the paths are numbered.
+
+  Args:
+    figure: the figure.
+    out: the folder.
+    name: without the ending.
+    taken: paths of earlier figures; the new one is added.
+
+  Returns:
+    The path.
+  """
   path, number = os.path.join(out, name + '.png'), 1
   while path in taken:  # what tells the runs apart is not in their names
     number += 1
