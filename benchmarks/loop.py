@@ -21,7 +21,7 @@ from benchmarks import timing
 from experiments import digits_50, records, run
 from experiments import setup as setup_lib
 from experiments.validation import resolve
-from multiscale_inversion import metrics, training
+from multiscale_inversion import training
 
 TOGETHER = 10  # bare steps
 
@@ -76,8 +76,7 @@ def bare_steps(setup):
   initial = setup.initial_progress()
 
   def one(progress, batch, key):
-    state, measured = setup.trainer.train_step(progress.state, batch, key)
-    return training.Progress(state, metrics.add(progress.sums, measured))
+    return training.advance(setup.trainer, progress, batch, key)
 
   def several(progress, batch, key):
     return jax.lax.fori_loop(0, TOGETHER, lambda _, p: one(p, batch, key), progress)

@@ -340,6 +340,12 @@ def _device_batch(trainer, data, labeled, unlabeled) -> Batch:
 _OWN_DATA = TrainData(None, None, 0, 0)  # the seeds share the images, not the choice of labels
 
 
+def advance(trainer: Trainer, progress: Progress, batch: Batch, key: jax.Array) -> Progress:
+  """A training step whose metrics are added to the sums; the arguments are `train_step`'s."""
+  state, measured = trainer.train_step(progress.state, batch, key)
+  return Progress(state, metrics_lib.add(progress.sums, measured))
+
+
 def make_loop(
     trainer: Trainer,
     sampler: Sampler,
@@ -370,8 +376,7 @@ def make_loop(
     def body(_, progress):
       index = progress.state.step % sampler.steps_per_epoch
       batch = _device_batch(trainer, data, labeled[index], unlabeled[index])
-      state, measured = trainer.train_step(progress.state, batch, keys.dropout)
-      return Progress(state, metrics_lib.add(progress.sums, measured))
+      return advance(trainer, progress, batch, keys.dropout)
 
     return jax.lax.fori_loop(0, num_steps, body, progress)
 
@@ -389,8 +394,7 @@ def make_streamed_step(
   """
 
   def run(progress, raw, keys):
-    state, measured = trainer.train_step(progress.state, prepare_batch(raw), keys.dropout)
-    return Progress(state, metrics_lib.add(progress.sums, measured))
+    return advance(trainer, progress, prepare_batch(raw), keys.dropout)
 
   return (devices or parallel.devices(1)).compile(run, donate=0)
 
