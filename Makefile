@@ -11,7 +11,7 @@ run: $(VENV)
 	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
 
 test: $(VENV)
-	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(VENV)
 	$(VENV)/bin/ruff check .

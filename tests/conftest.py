@@ -1,11 +1,43 @@
 """What the tests share."""
 
+import importlib.metadata
 import os
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# PyTorch's and BLAS's threads, one a core in each of pytest's processes, take several times as long
+# over tensors of this size as one does.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+# Half of the tests' time would be compilation of fusions by XLA's own emitters. Later versions have
+# no others, and end at a flag that they do not know.
+if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11):
+  EMITTERS = '--xla_cpu_use_fusion_emitters=false'
+  os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), EMITTERS])
 
 import jax
 import pytest
+
+
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
+def pytest_xdist_auto_num_workers():
+  """One more than the cores: some tests wait for processes of their own."""
+  return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.fixture(scope='session')
+def quick_settings(tmp_path_factory):
+  """JAX's settings to compile with little optimization, and each program once a session."""
+  return {
+    'jax_disable_most_optimizations': True,
+    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+    'jax_persistent_cache_min_entry_size_bytes': -1,
+  }
+
+
+@pytest.fixture(scope='session')
+def quick_environment(quick_settings):
+  """The environment of a process with these settings."""
+  return {**os.environ, **{name.upper(): str(value) for name, value in quick_settings.items()}}
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """The examples of docs/extending.md, run as a reader would run them."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -18,13 +17,19 @@ SMALL = [
 ]
 
 
-def train(path, workdir, *more):
-  command = [sys.executable, '-m', 'experiments.main', f'--config={path}', f'--workdir={workdir}']
-  environment = {**os.environ, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1', 'PYTHONPATH': str(ROOT)}
-  return subprocess.run(
-    [*command, *SMALL, *more],
-    check=False, env=environment, cwd=path.parent, capture_output=True, text=True,
-  )
+@pytest.fixture(scope='module')
+def train(quick_environment):
+  """Trains an example, small."""
+
+  def train_small(path, workdir):
+    command = [sys.executable, '-m', 'experiments.main', f'--config={path}']
+    return subprocess.run(
+      [*command, f'--workdir={workdir}', *SMALL], check=False,
+      env=quick_environment | {'PYTHONPATH': str(ROOT)}, cwd=path.parent,
+      capture_output=True, text=True,
+    )
+
+  return train_small
 
 
 @pytest.fixture(scope='module')
@@ -40,7 +45,7 @@ def test_all_examples_are_here():
 
 
 @pytest.fixture(scope='module')
-def trained(folder):
+def trained(folder, train):
   """Trains an example, once; returns its run's folder."""
 
   def train_once(name):
@@ -74,7 +79,7 @@ def test_example(name, trained):
     assert (summary['dataset'], summary['num_labeled']) == ('stripes', 20)
 
 
-def test_a_loss_that_has_changed_is_not_resumed(trained, tmp_path):
+def test_a_loss_that_has_changed_is_not_resumed(trained, train, tmp_path):
   path = tmp_path / 'my_loss.py'
   path.write_text(EXAMPLES['my_loss.py'].replace('jnp.abs(x - r)', 'jnp.abs(x + r)'))
   finished = train(path, trained('my_loss.py'))

@@ -6,6 +6,8 @@ import scipy.special
 
 from multiscale_inversion import Inversion, invert, losses
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 SATURATED = [
     [1e4, -1e4, 0, 1],
     [-1e4, -1e4, -1e4, 1e4],

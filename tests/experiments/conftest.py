@@ -8,16 +8,10 @@ from multiscale_inversion.networks import resnet
 
 
 @pytest.fixture(scope='module')
-def quick_compilation(tmp_path_factory):
+def quick_compilation(quick_settings):
   """Compiles with little optimization, and each program once for all tests."""
-  settings = {
-    'jax_disable_most_optimizations': True,
-    'jax_compilation_cache_dir': str(tmp_path_factory.mktemp('compiled')),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  before = {name: jax.config.values[name] for name in settings}
-  for name, value in settings.items():
+  before = {name: jax.config.values[name] for name in quick_settings}
+  for name, value in quick_settings.items():
     jax.config.update(name, value)
   compilation_cache.reset_cache()
   yield

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import signal
 import socket
@@ -21,32 +20,40 @@ OPTIONS = {
 SECONDS = 240
 
 
-def start(workdir, *arguments, devices=1, **options):
-  options = {**OPTIONS, **options}
-  command = [
-    sys.executable, '-m', 'experiments.main', '--config=experiments/digits_50.py',
-    f'--workdir={workdir}', *(f'--config.{key}={value}' for key, value in options.items()),
-    *arguments,
-  ]
-  environment = {
-    **os.environ,
-    'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
-    'JAX_COMPILATION_CACHE_DIR': str(workdir.parent / 'compiled'),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-    'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
-  }
-  return subprocess.Popen(
-    command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-  )
+@pytest.fixture(scope='module')
+def start(quick_environment):
+  """Starts a run in a process of its own."""
+
+  def start_one(workdir, *arguments, devices=1, **options):
+    options = {**OPTIONS, **options}
+    command = [
+      sys.executable, '-m', 'experiments.main', '--config=experiments/digits_50.py',
+      f'--workdir={workdir}', *(f'--config.{key}={value}' for key, value in options.items()),
+      *arguments,
+    ]
+    flags = quick_environment.get('XLA_FLAGS', '')
+    flags += f' --xla_force_host_platform_device_count={devices}'
+    return subprocess.Popen(
+      command, cwd=ROOT, env=quick_environment | {'XLA_FLAGS': flags}, text=True,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+  return start_one
 
 
-def start_two(workdir, **options):
-  with socket.socket() as found:
-    found.bind(('localhost', 0))
-    port = found.getsockname()[1]
-  return [
-    start(workdir, f'--distributed=localhost:{port},2,{index}', **options) for index in range(2)
-  ]
+@pytest.fixture
+def start_two(start):
+  """Starts a run in two processes."""
+
+  def start_both(workdir, **options):
+    with socket.socket() as found:
+      found.bind(('localhost', 0))
+      port = found.getsockname()[1]
+    return [
+      start(workdir, f'--distributed=localhost:{port},2,{index}', **options) for index in range(2)
+    ]
+
+  return start_both
 
 
 def finish(process, status=0):
@@ -69,7 +76,7 @@ def assert_same_records(found, expected, tolerance=1e-3):
 
 
 @pytest.fixture(scope='module')
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, start):
   """The run on one device of one process."""
   workdir = tmp_path_factory.mktemp('alone')
   finish(start(workdir))
@@ -78,7 +85,7 @@ def alone(tmp_path_factory):
   return records
 
 
-def test_two_processes_train_like_one_and_one_of_them_writes(tmp_path, alone):
+def test_two_processes_train_like_one_and_one_of_them_writes(tmp_path, start_two, alone):
   with contextlib.ExitStack() as stack:
     processes = [stack.enter_context(process) for process in start_two(tmp_path)]
     outputs = [finish(process) for process in processes]
@@ -93,7 +100,7 @@ def test_two_processes_train_like_one_and_one_of_them_writes(tmp_path, alone):
   assert len(list(tmp_path.glob('events.out.tfevents.*'))) == 1
 
 
-def test_a_job_ends_when_a_process_dies(tmp_path):
+def test_a_job_ends_when_a_process_dies(tmp_path, start_two):
   with contextlib.ExitStack() as stack:
     processes = start_two(tmp_path, num_steps=10**6)
     for process in processes:
@@ -112,7 +119,7 @@ def test_a_job_ends_when_a_process_dies(tmp_path):
     assert err
 
 
-def test_a_run_moves_between_numbers_of_devices(tmp_path, alone):
+def test_a_run_moves_between_numbers_of_devices(tmp_path, start, alone):
   """Two devices to the first checkpoint, then one."""
   process = start(tmp_path, devices=2, num_devices=2, checkpoint_every_seconds=0.0)
   while not any((tmp_path / 'checkpoints').glob('[1-9]*')):
@@ -134,7 +141,7 @@ def test_a_run_moves_between_numbers_of_devices(tmp_path, alone):
     ([], {'batch_size': 50}, 'allowed: a batch_size of 48 or 64'),
   ],
 )
-def test_wrong_input(tmp_path, arguments, options, message):
+def test_wrong_input(tmp_path, start, arguments, options, message):
   _, err = finish(start(tmp_path / 'run', *arguments, devices=8, **options), status=2)
   assert err.startswith('error: ')
   assert err.count('\n') == 1

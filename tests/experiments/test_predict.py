@@ -107,15 +107,20 @@ runpy.run_module('experiments.predict', run_name='__main__', alter_sys=True)
 '''
 
 
-def call(*arguments, program=('-c', DRIVER)):
-  return subprocess.run(
-    [sys.executable, *program, *map(str, arguments)], cwd=ROOT, check=False,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'},
-    capture_output=True, text=True, timeout=120,
-  )
+@pytest.fixture(scope='module')
+def call(quick_environment):
+  """Calls the program in a process of its own."""
+
+  def call_once(*arguments, program=('-c', DRIVER)):
+    return subprocess.run(
+      [sys.executable, *program, *map(str, arguments)], cwd=ROOT, check=False,
+      env=quick_environment, capture_output=True, text=True, timeout=120,
+    )
+
+  return call_once
 
 
-def test_the_program(trained, tmp_path):
+def test_the_program(trained, call, tmp_path):
   _, workdir, _ = trained
   one, other, grey = tmp_path / 'one.png', tmp_path / 'more' / 'one.png', tmp_path / 'grey.jpg'
   draw(one, RED, True, (300, 200))
@@ -163,7 +168,7 @@ def test_the_program(trained, tmp_path):
   np.testing.assert_allclose(right, wanted.clip(0, 255), atol=1)
 
 
-def test_the_default_folder_and_a_good_end(trained):
+def test_the_default_folder_and_a_good_end(trained, call):
   folder, workdir, _ = trained
   process = call(f'--workdir={workdir}', folder / 'upper part' / '2.png')
   assert process.returncode == 0
@@ -178,7 +183,7 @@ def test_the_default_folder_and_a_good_end(trained):
   (['--workdir={run}', '--seed=7', 'x.png'], 'seed: 7 is none of {run}; allowed: 0'),
   (['--workdir={run}', '--top=0', 'x.png'], 'flag --top=0'),
 ], ids=str)
-def test_wrong_input(arguments, text, trained, tmp_path):
+def test_wrong_input(arguments, text, trained, call, tmp_path):
   names = {'tmp': tmp_path, 'run': trained[1]}
   arguments = [argument.format(**names) for argument in arguments]
   process = call(*arguments, program=('-m', 'experiments.predict'))

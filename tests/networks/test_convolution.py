@@ -11,6 +11,8 @@ import scipy.signal
 from multiscale_inversion.networks import convolution
 from multiscale_inversion.networks.convolution import Conv, convolve
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 IMPLEMENTATIONS = ('lax', 'im2col', 'winograd')
 PADDINGS = ('same', 'valid', 'full')
 KERNELS = [(1, 1), (3, 3), (5, 3)]

@@ -10,6 +10,8 @@ import scipy.stats
 from multiscale_inversion.networks import dropout
 from multiscale_inversion.networks.dropout import Dropout
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 
 def apply(x, rate, seed=0, impl=None):
   key = jax.random.key(seed, impl=impl)

@@ -9,6 +9,8 @@ import scipy.special
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks import layers
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 REDUCE = {'mean': np.mean, 'max': np.max}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from multiscale_inversion.networks import winograd
 
+pytestmark = pytest.mark.usefixtures('little_optimization')
+
 MARGINS = {
   'same': ((1, 1), (1, 1)), 'valid': ((0, 0), (0, 0)), 'full': ((2, 2), (2, 2)),
   'uneven': ((0, 2), (1, 0)),
