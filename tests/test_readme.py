@@ -3,8 +3,6 @@
 import pathlib
 import re
 
-from experiments import report
-
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
@@ -16,15 +14,6 @@ def test_the_example_runs(capsys, little_optimization):
   exec(code, names)
   assert capsys.readouterr().out.strip() == expected
   assert set(names['gradients']) == set(names['variables']['params'])
-
-
-def test_the_tables_are_those_of_the_result_files():
-  tables = re.findall(
-      r'<!-- table: (\S+) -->\n(.*?)<!-- end of table -->', README, re.DOTALL
-  )
-  assert tables
-  for path, shown in tables:
-    assert shown == report.table(report.load_runs([str(ROOT / path)]))
 
 
 def test_the_configurations_that_it_names_exist():
