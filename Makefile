@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
 CONFIG ?= experiments/digits_50.py
-WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
+# The run's folder; where it is empty, the program's own choice: runs/ and the configuration's name.
+WORKDIR ?=
 
 .PHONY: run test lint
 
 run: $(VENV)
-	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
+	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) $(if $(WORKDIR),--workdir=$(WORKDIR)) $(ARGS)
 
 test: $(VENV)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
@@ -16,12 +17,13 @@ test: $(VENV)
 lint: $(VENV)
 	$(VENV)/bin/ruff check .
 
-# The mark is written last: a build that was cut off is taken up again.
+# A mark for each of the extras, written last: a build that was cut off is taken up again.
+comma := ,
 .PHONY: $(VENV)
-$(VENV): $(VENV)/.complete
-$(VENV)/.complete: setup.cfg requirements.txt pyproject.toml
+$(VENV): $(addprefix $(VENV)/.complete-,$(subst $(comma), ,$(EXTRAS)))
+$(VENV)/.complete-%: setup.cfg requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed, not " + sys.version.split()[0] + "; name one with PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'
 	touch $@
