@@ -1,7 +1,8 @@
 """CIFAR-10 with 4,000 labels by methods of others, alone and with the multiscale loss.
 
 The paper's protocol and its Large CNN (Table 3), on images flipped and shifted; each method's own
-options are its paper's. What stands behind the colon is the method; `+multiscale` adds Eq. 10:
+options are its paper's, but mean teacher's averages have one decay, not a longer one after the
+ramp. What stands behind the colon is the method; `+multiscale` adds Eq. 10:
 
     python -m experiments.main --config=experiments/cifar10_methods.py:fixmatch+multiscale
 

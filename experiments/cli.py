@@ -103,6 +103,19 @@ def refuse_arguments(argv: list[str]) -> None:
     raise UserError(f'unexpected argument {argv[1]!r}; allowed: flags, as --config.seed=1')
 
 
+def refuse_flags(*names: str) -> None:
+  """Raises a `UserError` if a flag was given that comes with an import and has no part here."""
+  for name in names:
+    if flags.FLAGS[name].present:
+      raise UserError(f'--{name}: not a flag of this program; allowed: see --help')
+
+
+def workdir() -> str | None:
+  """--workdir, a `~` at its beginning expanded; None where it was not given."""
+  given = flags.FLAGS.workdir
+  return os.path.expanduser(given) if given else None
+
+
 def default_workdir(argv: list[str]) -> str:
   """`runs/` and the name of the configuration file, with what stands behind its colon."""
   file, *argument = _config_file(argv).split(':', 1)

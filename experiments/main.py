@@ -17,7 +17,7 @@ from experiments import cli
 from experiments.run import Diverged, Interrupted, train_and_evaluate
 from multiscale_inversion import parallel
 
-_WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
+flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
 _DISTRIBUTED = flags.DEFINE_string(
     'distributed', None, 'auto, or HOST:PORT,NUMBER,INDEX: train with other processes.'
 )
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
   cli.refuse_arguments(argv)
   if _DISTRIBUTED.value is not None:
     parallel.start_processes(_DISTRIBUTED.value)
-  workdir = _WORKDIR.value or cli.default_workdir(sys.argv)
+  workdir = cli.workdir() or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:
     summary = train_and_evaluate(cli.CONFIG.value, workdir, StopRequest().requested, command)

@@ -30,14 +30,14 @@ class Cell:
   """Our errors for one row and number of labels.
 
   Attributes:
-    errors: test errors in percent, by seed.
-    note: what sets the data's copy apart.
+    errors: test errors in percent, by seed; of the original data alone where there are any.
+    note: what sets the data's copy apart, where there are only such.
   """
 
   def __init__(self, runs: Sequence[dict[str, Any]]):
-    self.errors = {run['seed']: run['test_error'] for run in runs}
-    notes = {run['config']['data'].get('note') for run in runs} - {None, ''}
-    self.note = ', '.join(sorted(notes))
+    counted = [run for run in runs if not _note(run)] or runs
+    self.errors = {run['seed']: run['test_error'] for run in counted}
+    self.note = ', '.join(sorted({_note(run) for run in counted}))
 
   def __str__(self):
     if not self.errors:
@@ -45,6 +45,10 @@ class Cell:
     count = len(self.errors)
     mean = mean_and_deviation(list(self.errors.values()))
     return f'{mean} ({count} seed{"s"[: count > 1]}{"; " * bool(self.note)}{self.note})'
+
+
+def _note(run):
+  return run['config']['data'].get('note') or ''
 
 
 def cells(

@@ -27,7 +27,7 @@ from multiscale_inversion.data import images as images_lib
 from multiscale_inversion.errors import UserError
 
 # Other programs have flags of these names; one process may import several.
-_WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)
+flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.', allow_override=True)
 _TOP = flags.DEFINE_integer('top', 3, 'How many classes to print.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', None, 'Which network of a run of several seeds.')
@@ -39,12 +39,13 @@ _GAP = 8
 
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
-  if not _WORKDIR.value:
+  workdir = cli.workdir()
+  if not workdir:
     raise UserError("--workdir: missing; allowed: a run's folder")
   if not argv[1:]:
     raise UserError('no image; allowed: one or more PNG or JPEG files after the flags')
-  network = trained.load(_WORKDIR.value, _SEED.value)
-  out = _OUT.value or os.path.join(_WORKDIR.value, 'predictions')
+  network = trained.load(workdir, _SEED.value)
+  out = _OUT.value or os.path.join(workdir, 'predictions')
   try:
     os.makedirs(out, exist_ok=True)
   except OSError as error:

@@ -50,6 +50,7 @@ _NUM_BATCHES = 4
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
+  cli.refuse_flags('distributed', 'config')
   options = flags.FLAGS
   if not options.out:
     raise UserError('--out: missing; allowed: a file, as results/proposition_1.json')
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
       options.settings,
       options.seeds if options['seeds'].present else None,
       sweep.parse_changes(options.set),
-      options.workdir,
+      cli.workdir(),
       _QUICK.value,
   )
   command = shlex.join(['python', '-m', 'experiments.proposition_1', *sys.argv[1:]])
@@ -119,15 +120,16 @@ def record(folder: str) -> bool:
 
 
 def write(jobs: Sequence[sweep.Job], out: str) -> None:
-  """Writes the result file: what is finished and measured of the jobs."""
+  """Writes the result file: what is finished and measured of the jobs; leaves it if nothing is."""
   results = []
   for job in jobs:
     summary = records.read_json(os.path.join(job.folder, 'summary.json'))
     measured = records.read_json(os.path.join(job.folder, 'proposition_1.json'))
     if summary and measured:
       results.append({**records.public(summary), 'proposition_1': measured})
-  os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
-  records.write_json(out, results)
+  if results:
+    os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
+    records.write_json(out, results)
 
 
 def measure(folder: str) -> dict[str, Any]:

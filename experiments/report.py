@@ -137,11 +137,14 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def by_setting(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-  """Runs that differ in their seed alone, together and by seed; in the order of their first."""
-  groups = collections.defaultdict(list)
+  """Runs that differ in their seed alone, together and by seed; in the order of their first.
+
+  Of a seed that occurs twice in a setting, the first run counts.
+  """
+  groups = collections.defaultdict(dict)
   for run in runs:
-    groups[repr(differences.setting(run))].append(run)
-  return [sorted(group, key=lambda run: run['seed']) for group in groups.values()]
+    groups[repr(differences.setting(run))].setdefault(run['seed'], run)
+  return [[group[seed] for seed in sorted(group)] for group in groups.values()]
 
 
 def paired(runs: Sequence[dict[str, Any]], reference: str = 'multiscale') -> str:
@@ -214,7 +217,7 @@ def side_by_side(runs: Sequence[dict[str, Any]]) -> str:
         _errors(groups[name]),
         _errors(both) if both else 'not measured',
         f'{difference.mean:+.2f} ± {difference.standard_error:.2f}' if difference else '',
-        len(groups[name]),
+        difference.seeds if difference else len(groups[name]),
     ))
   head = ['method', 'alone, %', 'with multiscale, %', 'difference ± standard error', 'seeds']
   return markdown.table(head, lines)

@@ -17,7 +17,7 @@ def trained(folder: str, run: dict[str, Any]) -> tuple[setup_lib.Setup, training
     run: its summary.
   """
   config = from_record(run['config'])
-  config.num_devices = 1
+  config.num_devices, config.data.placement = 1, 'device'
   setup = setup_lib.build(config)
   checkpoints = Checkpoints(os.path.join(folder, 'checkpoints'))
   try:

@@ -16,7 +16,6 @@ import os
 import shlex
 import sys
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import cli, records
@@ -24,7 +23,6 @@ from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
 from experiments.validation import chosen_options
 from multiscale_inversion import objectives, writers
-from multiscale_inversion.errors import UserError
 
 RATES = (0.02, 0.002, 0.0002)
 
@@ -32,13 +30,17 @@ RATES = (0.02, 0.002, 0.0002)
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
-  workdir = flags.FLAGS.workdir or cli.default_workdir(sys.argv) + '_learning_rate'
+  cli.refuse_flags('distributed')
+  workdir = cli.workdir() or cli.default_workdir(sys.argv) + '_learning_rate'
   command = shlex.join(['python', '-m', 'experiments.select_learning_rate', *sys.argv[1:]])
   try:
     rate, reasons = select(cli.CONFIG.value, workdir, StopRequest(), command)
   except Interrupted as interruption:
     print(f'{interruption}; the same command goes on from there', file=sys.stderr)
     return cli.INTERRUPTED
+  except Diverged as divergence:
+    print(f'error: {divergence}', file=sys.stderr)
+    return 1
   result = {'learning_rate': rate, 'diverged': reasons, 'command': command}
   records.write_json(os.path.join(workdir, 'learning_rate.json'), result)
   for tried, reason in reasons.items():
@@ -62,7 +64,7 @@ def select(
     The rate, and for each greater one why it counts as diverged.
 
   Raises:
-    UserError: if training diverges with all of them.
+    Diverged: if training diverges with all of them.
     Interrupted: as `train_and_evaluate`.
   """
   compared = _compared(config)
@@ -71,7 +73,7 @@ def select(
     trial = config.copy_and_resolve_references()
     with trial.unlocked():
       trial.learning_rate = rate
-    folder = os.path.join(workdir, f'learning_rate_{rate}')
+    folder = trial_folder(workdir, rate)
     try:
       train_and_evaluate(trial, folder, stop.requested, command)
       reason = divergence([r[f'train/{compared}'] for r in writers.read(folder)], compared)
@@ -80,7 +82,12 @@ def select(
     if reason is None:
       return rate, reasons
     reasons[str(rate)] = reason
-  raise UserError(f'learning_rate: training diverged with each of {RATES}: {reasons}')
+  raise Diverged(f'learning_rate: training diverged with each of {RATES}: {reasons}')
+
+
+def trial_folder(workdir: str, rate: float) -> str:
+  """The folder of the run with a rate."""
+  return os.path.join(workdir, f'learning_rate_{rate}')
 
 
 def _compared(config: ConfigDict) -> str:

@@ -111,9 +111,10 @@ def build(config: ConfigDict) -> Setup:
         'data.placement: host streams the batches of one run; allowed: device, or num_seeds=1'
     )
   devices = parallel.devices(config.num_devices)
-  labeled_per_batch = round(config.batch_size * config.labeled_fraction)
-  unlabeled_per_batch = config.batch_size - labeled_per_batch
-  parallel.check_batch(labeled_per_batch, unlabeled_per_batch, devices.count)
+  labeled_per_batch, unlabeled_per_batch = parallel.shares(
+      config.batch_size, config.labeled_fraction
+  )
+  parallel.check_batch(config.batch_size, config.labeled_fraction, devices.count)
 
   dataset = load_dataset(config)
   images = data.corrupt(

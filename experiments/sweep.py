@@ -28,8 +28,10 @@ from ml_collections import ConfigDict
 from experiments import cli, defaults, records, select_learning_rate, settings
 from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.validation import flatten, unknown_key, validate
+from experiments.validation import flatten, resolve, unknown_key, validate
 from multiscale_inversion.errors import UserError
+
+_BY_SEEDS = ('seed', 'num_seeds')
 
 _SETTINGS = flags.DEFINE_list('settings', [], 'Names of settings, or patterns of them.')
 _SEEDS = flags.DEFINE_string('seeds', '0', 'Seeds, as 0-3 or 0,2,5.')
@@ -58,12 +60,13 @@ class Job(NamedTuple):
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
+  cli.refuse_flags('distributed', 'config')
   if _LIST.value:
     print('\n'.join(settings.names()))
     return 0
   if not _SETTINGS.value:
     raise UserError('--settings: missing; --list prints them')
-  workdir = flags.FLAGS.workdir or os.path.join('runs', 'sweep')
+  workdir = cli.workdir() or os.path.join('runs', 'sweep')
   jobs = make_jobs(
       settings.matching(_SETTINGS.value),
       parse_seeds(_SEEDS.value),
@@ -97,7 +100,7 @@ def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
   """`['num_epochs=2', 'network.activation=sigmoid']` as a dictionary.
 
   Raises:
-    UserError: for what is no such pair, or an unknown key.
+    UserError: for what is no such pair, or a key that is unknown or not to be set so.
   """
   known, changes = flatten(defaults.get_config()), {}
   for pair in pairs:
@@ -106,6 +109,8 @@ def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
       raise UserError(f'--set: {pair!r}; allowed: KEY=VALUE')
     if key not in known:
       raise UserError(unknown_key(key))
+    if key in _BY_SEEDS:
+      raise UserError(f'--set: {key} is what --seeds and --vectorized say; allowed: other keys')
     try:
       changes[key] = ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -162,7 +167,7 @@ def run_jobs(
     The runs that diverged, with the reason: they do not end the sweep.
 
   Raises:
-    UserError: as `train_and_evaluate`.
+    UserError: as `train_and_evaluate`; also where a finished run had another configuration.
     Interrupted: if `stop` said so.
   """
   failed, seconds = [], []
@@ -173,6 +178,7 @@ def run_jobs(
     state = 'finished before' if finished else f'starts{estimate}'
     print(f'[{index + 1}/{len(jobs)}] {job.folder}: {state}', file=sys.stderr, flush=True)
     if finished:
+      _check_finished(job, selection_epochs)
       then(job)
       continue
     started = time.monotonic()
@@ -188,17 +194,33 @@ def run_jobs(
   return failed
 
 
+def _check_finished(job: Job, selection_epochs: int | None) -> None:
+  """Raises a `UserError` where a finished run had another configuration, a selected rate aside."""
+  config = resolve(job.config)
+  if selection_epochs:
+    recorded = records.read_json(os.path.join(job.folder, records.CONFIG_FILE)) or {}
+    config.learning_rate = recorded.get('learning_rate', config.learning_rate)
+  records.check(job.folder, config)
+
+
 def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
-  """Sets a run's learning rate to the one selected for its setting, by trials of its first seed."""
+  """Sets a run's learning rate to the one selected for its setting, by trials of its first seed.
+
+  Raises:
+    UserError: where it was selected before, with another configuration.
+    Diverged: if training diverges with every rate.
+  """
   folder = os.path.join(os.path.dirname(job.folder), 'learning_rate')
   path = os.path.join(folder, 'learning_rate.json')
   chosen = records.read_json(path)
+  trial = job.config.copy_and_resolve_references()
+  trial.num_epochs, trial.num_steps, trial.num_seeds = epochs, None, 1
   if chosen is None:
-    trial = job.config.copy_and_resolve_references()
-    trial.num_epochs, trial.num_steps, trial.num_seeds = epochs, None, 1
     rate, reasons = select_learning_rate.select(trial, folder, stop, command)
-    chosen = {'learning_rate': rate, 'diverged': reasons, 'epochs': epochs, 'command': command}
+    chosen = {'learning_rate': rate, 'diverged': reasons, 'seed': trial.seed, 'command': command}
     records.write_json(path, chosen)
+  trial.seed, trial.learning_rate = chosen['seed'], chosen['learning_rate']
+  records.check(select_learning_rate.trial_folder(folder, trial.learning_rate), resolve(trial))
   job.config.learning_rate = chosen['learning_rate']
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import tracers
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
@@ -34,7 +35,8 @@ def invert_module(
     x: the observations, shape [N, ...], floating point.
     names: submodules whose output is to be inverted, by their paths, as `encoder/block_0`, in the
       order in which the result is to hold them. Of a submodule that is called several times,
-      `path:k` is the k-th call from 0 on. A submodule returns one array.
+      `path:k` is the k-th call from 0 on. A submodule returns one array, and neither is nor lies in
+      one that `nn.remat`, `nn.jit` or `nn.scan` made: Flax shows of these nothing but the inside.
     rngs: random keys for `apply`.
     mutable: collections that the call updates, as `['batch_stats']`.
     **arguments: passed to the call, as `train=True`.
@@ -92,6 +94,7 @@ class _Calls:
   def __init__(self, module, names, additions):
     self._names, self._additions = set(names), additions
     self._counts: dict[str, int] = {}
+    self._trace = tracers.current_trace()
     self.values: dict[str, Any] = {}
 
   @property
@@ -106,6 +109,10 @@ class _Calls:
     output = call(*args, **kwargs)
     path = '/'.join(context.module.path)
     if context.method_name != '__call__' or not path:
+      return output
+    # Within a lifted transformation (nn.remat, nn.jit, nn.scan) values are those of its own trace:
+    # not to be had outside, and nn.jit does not even call again what it has traced before.
+    if tracers.current_trace() != self._trace:
       return output
     index = self._counts.get(path, 0)
     self._counts[path] = index + 1
@@ -123,7 +130,8 @@ def _check_names(names: Sequence[str], occurring: Sequence[str]) -> None:
   for name in names:
     if name not in allowed:
       raise UserError(
-          f'invert_module: no submodule {name!r} is called once; allowed: {", ".join(occurring)}'
+          f'invert_module: no submodule {name!r} is called once, outside of nn.remat, nn.jit and '
+          f'nn.scan; allowed: {", ".join(occurring)}'
       )
 
 

@@ -82,20 +82,30 @@ def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
   return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
-def check_batch(labeled: int, unlabeled: int, num_devices: int) -> None:
+def shares(batch_size: int, labeled_fraction: float) -> tuple[int, int]:
+  """How many images of a batch are labeled, and how many not."""
+  labeled = round(batch_size * labeled_fraction)
+  return labeled, batch_size - labeled
+
+
+def check_batch(batch_size: int, labeled_fraction: float, num_devices: int) -> None:
   """Raises a `UserError` unless both shares of a batch divide by the number of devices."""
+
+  def divides(size):
+    return all(share > 0 and share % num_devices == 0 for share in shares(size, labeled_fraction))
+
+  labeled, unlabeled = shares(batch_size, labeled_fraction)
   if labeled % num_devices == 0 and unlabeled % num_devices == 0:
     return
-  total = labeled + unlabeled
-  # The smallest change of size that keeps the shares' proportion, in whole images on each device.
-  unit = num_devices * total // np.gcd(labeled, unlabeled)
-  below = total // unit * unit
-  sizes = [size for size in (below, below + unit) if size]
+  # Among the next 2 n^2 sizes is one of n k whose k times the fraction is whole but for 1 / (2 n).
+  above = range(batch_size + 1, batch_size + 4 * num_devices**2)
+  nearest = (next(filter(divides, sizes), None) for sizes in (range(batch_size - 1, 0, -1), above))
+  sizes = [size for size in nearest if size]
   fitting = [n for n in range(num_devices - 1, 0, -1) if labeled % n == 0 and unlabeled % n == 0]
   raise UserError(
       f'batch_size: {labeled} labeled and {unlabeled} unlabeled images do not divide by '
-      f'{num_devices} devices; allowed: a batch_size of {" or ".join(map(str, sizes))} (or another '
-      f'multiple of {unit}), or num_devices={fitting[0]}'
+      f'{num_devices} devices; allowed: a batch_size of {" or ".join(map(str, sizes))}, or '
+      f'num_devices={fitting[0]}'
   )
 
 

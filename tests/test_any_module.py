@@ -120,6 +120,31 @@ def test_arguments_and_gradients(branched):
   assert jitted(variables, 0.5) != jitted(variables, 1.0)
 
 
+@pytest.mark.parametrize('lift', [nn.remat, nn.jit])
+def test_what_is_transformed_cannot_be_named(float64, lift):
+  """Its values are those of an inner trace; the rest of the module is as it was."""
+
+  class Lifted(nn.Module):
+    inner: type = Inner
+
+    @nn.compact
+    def __call__(self, x):
+      y = nn.Dense(3, name='first')(x)
+      return nn.Dense(2, name='head')(self.inner(name='inner')(y))
+
+  random = np.random.RandomState(0)
+  x = jnp.asarray(random.standard_normal((2, 3)))
+  variables = Lifted().init(jax.random.key(0), x)
+  expected = invert_module(Lifted(), variables, x, ['first'])
+  lifted = Lifted(lift(Inner))
+  found = invert_module(lifted, variables, x, ['first'])
+  for ours, plain in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    np.testing.assert_allclose(ours, plain, rtol=1e-12)
+  for name in ('inner', 'inner/dense', 'inner:0'):
+    with pytest.raises(UserError, match=f"'{name}' is called once, outside .*: first, head$"):
+      invert_module(lifted, variables, x, [name])
+
+
 @pytest.mark.parametrize('name', ['nothing', 'shared', 'shared:2', 'branch:1', ''])
 def test_a_name_that_does_not_occur(branched, name):
   module, variables, x = branched

@@ -14,6 +14,7 @@ import pytest
 
 from multiscale_inversion import networks, objectives, parallel, training
 from multiscale_inversion.data import Sampler
+from multiscale_inversion.errors import UserError
 
 DEVICES = 8
 STEPS = 3  # of 4 an epoch
@@ -111,6 +112,25 @@ def test_gradients_and_metrics_travel_in_one_message(compared, case):
   # through them, and where a teacher looks too. Those of an ensemble: predictions, images, counts.
   passes = 2 if 'batch' in case or 'teacher' in case else 1
   assert compared[case]['all_gathers'] == 3 * passes + (3 if 'ensembling' in case else 0)
+
+
+@pytest.mark.parametrize(
+  ('size', 'fraction', 'devices'), [(50, 0.5, 8), (50, 0.33, 4), (10, 0.2, 7)]
+)
+def test_the_sizes_that_an_error_proposes_are_the_nearest_that_do(size, fraction, devices):
+  def fits(size):
+    labeled = round(size * fraction)
+    shares = (labeled, size - labeled)
+    return all(share and share % devices == 0 for share in shares)
+
+  with pytest.raises(UserError) as error:
+    parallel.check_batch(size, fraction, devices)
+  proposed = re.search(r'allowed: a batch_size of (.*?),', str(error.value))[1].split(' or ')
+  fitting = [n for n in range(1, 1000) if fits(n)]
+  below, above = [n for n in fitting if n < size], [n for n in fitting if n > size]
+  assert [int(n) for n in proposed] == [*below[-1:], above[0]]
+  for n in (int(n) for n in proposed):
+    parallel.check_batch(n, fraction, devices)
 
 
 if __name__ == '__main__':

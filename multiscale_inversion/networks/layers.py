@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_choice
+from multiscale_inversion.errors import UserError, check_choice
 
 _ACTIVATIONS = {
     'elu': nn.elu,
@@ -57,7 +57,7 @@ def pool(x: jax.Array, size: int | tuple[int, int], pooling: str) -> jax.Array:
     Shape [N, H // height, W // width, C].
 
   Raises:
-    ValueError: for an unknown pooling, or images smaller than one window.
+    UserError: for an unknown pooling, or images smaller than one window.
   """
   check_choice('pooling', pooling, POOLINGS)
   down, across = (size, size) if isinstance(size, int) else size
@@ -66,7 +66,10 @@ def pool(x: jax.Array, size: int | tuple[int, int], pooling: str) -> jax.Array:
   n, height, width, channels = x.shape
   rows, columns = height // down, width // across
   if rows < 1 or columns < 1:
-    raise ValueError(f'pooling: images of {height}x{width} are smaller than a window of {size}')
+    raise UserError(
+        f'pooling: {height}x{width} values are smaller than a window of {size}; allowed: larger '
+        'images, or fewer layers'
+    )
   x = x[:, : rows * down, : columns * across, :]
   x = x.reshape(n, rows, down, columns, across, channels)
   if pooling == 'mean':

@@ -94,6 +94,7 @@ class ContextTerm:
     update: (memory, news, params after the step) -> memory.
     averaged: memory -> the parameters to evaluate in place of the trained ones; None for none.
     inverts: whether it reads reconstructions.
+    scheduled: whether its value changes with the progress by itself, as by weights that learn.
   """
 
   loss: Callable[[Inversion, jax.Array, jax.Array, Context], Evaluation]
@@ -101,3 +102,4 @@ class ContextTerm:
   update: Callable[[Any, Any, Any], Any] = _keep
   averaged: Callable[[Any], Any] | None = None
   inverts: bool = False
+  scheduled: bool = False

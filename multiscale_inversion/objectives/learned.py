@@ -151,5 +151,6 @@ def learned(
       init=lambda start: chosen.init(len(heads) + start.num_layers),
       update=lambda memory, news, params: news,
       inverts=True,
+      scheduled=True,
   )
   return Objective([(1.0, term)])

@@ -63,7 +63,10 @@ class Objective:
   @property
   def scheduled(self) -> bool:
     """Whether a weight changes with the progress: then so does the loss, by itself."""
-    return any(callable(weight) for weight, _ in self.terms)
+    return any(
+        callable(weight) or (isinstance(term, ContextTerm) and term.scheduled)
+        for weight, term in self.terms
+    )
 
   def init(self, start: Start) -> dict[str, Any]:
     """The memories of the terms that have one, by the term's number."""

@@ -417,3 +417,30 @@ def test_width_of_the_terminal(columns, environment):
     assert part in losses
   for part in ('epoch 1.25/400', '0%', '12.3 steps/s', 'left'):
     assert part in bar
+
+
+# The other programs.
+
+
+def failed(program, *arguments, environment):
+  """What a program that must end with status 2 said."""
+  finished = subprocess.run(
+    [sys.executable, '-m', f'experiments.{program}', *arguments], cwd=ROOT, env=environment,
+    capture_output=True, text=True, timeout=LIMIT, check=False,
+  )
+  assert finished.returncode == 2 and not finished.stdout
+  return finished.stderr
+
+
+@pytest.mark.parametrize('flag', ['--distributed=auto', DIGITS])
+def test_a_flag_that_has_no_part_in_a_program_is_refused(flag, environment):
+  """Two sweeps in place of one on two machines would write into the same folders."""
+  said = failed('sweep', '--settings=digits_50/global', flag, environment=environment)
+  name = flag.partition('=')[0]
+  assert said == f'error: {name}: not a flag of this program; allowed: see --help\n'
+
+
+def test_the_home_folder_is_expanded(tmp_path, environment):
+  environment = environment | {'HOME': str(tmp_path)}
+  said = failed('predict', '--workdir=~/none', 'image.png', environment=environment)
+  assert said.startswith(f'error: {tmp_path}/none')

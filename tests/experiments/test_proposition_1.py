@@ -81,6 +81,14 @@ def test_the_file_holds_what_is_finished(studied):
   assert runs[0]['proposition_1']['initial'] != runs[1]['proposition_1']['initial']
 
 
+def test_a_study_that_has_nothing_yet_leaves_the_file(studied, tmp_path):
+  jobs, _ = studied
+  out = tmp_path / 'results.json'
+  out.write_text('[1]')
+  proposition_1.write([job._replace(folder=str(tmp_path / 'none')) for job in jobs], str(out))
+  assert out.read_text() == '[1]'
+
+
 def test_the_measurement(studied):
   """The gradients of the objectives themselves, on the first batches that training saw."""
   (_, job, *_), out = studied

@@ -35,6 +35,19 @@ def test_runs_that_differ_in_their_seed_share_a_row():
   ]
 
 
+def test_runs_on_other_data_have_a_row_of_their_own():
+  runs = [_run('multiscale', 0, 5.0), _run('multiscale', 0, 12.0)]
+  runs[1]['config']['data']['note'] = 'flowers'
+  lines = report.table(runs).splitlines()[2:]
+  assert lines[0].endswith('| 40 | 5.00 | 0: 5.00 |')
+  assert lines[1].endswith('| 40 | 12.00 | 0: 12.00 |')
+
+
+def test_a_seed_that_is_given_twice_counts_once():
+  runs = [_run('multiscale', seed, error) for seed, error in [(0, 3.0), (1, 5.0), (0, 4.0)]]
+  assert '| 4.00 ± 1.41 | 0: 3.00, 1: 5.00 |' in report.table(runs)
+
+
 def test_a_column_says_what_rows_differ_in():
   runs = [
     _run('multiscale', 0, 8.0), _run('multiscale', 0, 7.0, batch_norm_inverse='batch'),
@@ -68,9 +81,10 @@ def test_methods_side_by_side():
   runs = [_run('pi_model', seed, error) for seed, error in enumerate([5.0, 6.0, 8.0])]
   runs += [_run('pi_model+multiscale', seed, error) for seed, error in enumerate([4.0, 3.0, 6.0])]
   runs.append(_run('fixmatch', 0, 2.0))
+  runs.append(_run('pi_model', 3, 6.33333333))  # without a partner
   # -1, -3 and -2: mean -2, standard deviation 1.
   assert report.side_by_side(runs).splitlines()[2:] == [
-    '| pi model | 6.33 ± 1.53 | 4.33 ± 1.53 | -2.00 ± 0.58 | 3 |',
+    '| pi model | 6.33 ± 1.25 | 4.33 ± 1.53 | -2.00 ± 0.58 | 3 |',
     '| fixmatch | 2.00 | not measured |  | 1 |',
   ]
   with pytest.raises(UserError, match='fixmatch occurs in several settings'):

@@ -2,7 +2,6 @@ import pytest
 
 from experiments import digits_50, digits_methods, select_learning_rate
 from experiments.run import Diverged
-from multiscale_inversion import UserError
 
 
 class _NeverStop:
@@ -68,7 +67,7 @@ def test_with_all_rates_diverging_the_error_says_so(tmp_path, monkeypatch):
     raise Diverged('the loss is nan')
 
   monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', train)
-  with pytest.raises(UserError, match='diverged with each of'):
+  with pytest.raises(Diverged, match='diverged with each of'):
     select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
 
 

@@ -61,6 +61,13 @@ def test_runs(swept):
   assert summary['config']['network']['width'] == 2
 
 
+def test_a_finished_run_of_another_configuration_is_not_passed_off_as_this_one(swept):
+  changes = {**CHANGES, 'num_epochs': 3}
+  jobs = sweep.make_jobs(['digits_50/global'], [0], changes, str(swept), vectorized=False)
+  with pytest.raises(UserError, match=r'another configuration: num_epochs was 2, now 3'):
+    sweep.run_jobs(jobs, Never(), '', None)
+
+
 def test_vectorized(tmp_path):
   jobs = sweep.make_jobs(['digits_50/entropy'], [1, 2], CHANGES, str(tmp_path), vectorized=True)
   assert sweep.run_jobs(jobs, Never(), '', None) == []
@@ -79,6 +86,20 @@ def test_learning_rate_is_selected(tmp_path):
   for seed in (0, 1):
     path = tmp_path / f'digits_50/supervised/seed_{seed}/config.json'
     assert json.loads(path.read_text())['learning_rate'] == chosen['learning_rate']
+  # Finished runs are not judged by their selected rate; another trial's rate serves no new run.
+  assert sweep.run_jobs(jobs, Never(), '', 1) == []
+  more = sweep.make_jobs(['digits_50/supervised'], [2], CHANGES, str(tmp_path), False)
+  with pytest.raises(UserError, match=r'another configuration: num_epochs was 1, now 2'):
+    sweep.run_jobs(more, Never(), '', 2)
+
+
+def test_a_setting_that_no_rate_trains_does_not_end_the_sweep(tmp_path, monkeypatch):
+  monkeypatch.setattr(sweep.select_learning_rate, 'RATES', (1e6,))
+  names = ['digits_50/global', 'digits_50/multiscale']
+  jobs = sweep.make_jobs(names, [0], {**CHANGES, 'num_epochs': 1}, str(tmp_path), False)
+  failed = sweep.run_jobs(jobs, Never(), '', 1)
+  assert [job.name for job, _ in failed] == names
+  assert all('diverged with each of' in reason for _, reason in failed)
 
 
 def test_a_diverged_run_does_not_end_the_sweep(tmp_path):
@@ -104,7 +125,7 @@ def test_changes():
   assert sweep.parse_changes(pairs) == {
     'num_epochs': 2, 'network.activation': 'sigmoid', 'learning_rate': 0.001
   }
-  for wrong in ('num_epochs', 'epochs=2'):
+  for wrong in ('num_epochs', 'epochs=2', 'seed=5', 'num_seeds=3'):
     with pytest.raises(UserError):
       sweep.parse_changes([wrong])
 
@@ -153,6 +174,10 @@ def test_our_runs_stand_beside_the_published_errors():
   assert cells(text, 'CNN, multiscale') == [
     '22.63 ± 0.44', 'not measured', '17.92 ± 0.3', '19.00 ± 1.41 (2 seeds; JPEG copy)'
   ]
+  original = summaries('cifar10_8000/cnn/multiscale', {0: 17.0})
+  assert cells(paper_tables.markdown(3, [*runs, *original]), 'CNN, multiscale')[3] == (
+    '17.00 (1 seed)'
+  )
   assert cells(text, 'CNN, global') == ['25.19', '25.50 (1 seed)', '19.96', 'not measured']
   assert cells(text, 'Pi model') == ['16.55 ± 0.29', '', '-', '']
   lines = list(csv.DictReader(paper_tables.comma_separated(3, runs).splitlines()))

@@ -90,8 +90,8 @@ def test_an_unknown_pooling_is_an_error_that_lists_them(size):
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 4), (4, 1)])
 def test_an_image_smaller_than_a_window_is_an_error(height, width):
-  text = f'pooling: images of {height}x{width} are smaller than a window of 2'
-  with pytest.raises(ValueError, match=re.escape(text)):
+  text = f'pooling: {height}x{width} values are smaller than a window of 2; allowed: larger images'
+  with pytest.raises(UserError, match=re.escape(text)):
     layers.pool(jnp.ones((1, height, width, 1)), 2, 'mean')
 
 

@@ -142,6 +142,20 @@ def test_temporal_ensembling(problem):
   np.testing.assert_array_equal(table['count'][elsewhere], 0)
 
 
+def test_an_image_that_is_twice_in_a_batch_has_the_mean_of_its_predictions():
+  objective = objectives.create('temporal_ensembling')
+  memory = objective.init(Start({}, TRAIN, 2, 1))
+  news = {
+    'positions': jnp.asarray([4, 1, 4]), 'count': jnp.asarray([1.0, 1.0, 1.0]),
+    'sums': jnp.asarray([[0.2, 0.8], [0.5, 0.5], [0.6, 0.4]]),
+  }
+  (key,) = memory
+  (table,) = objective.update(memory, {key: news}, {}).values()
+  np.testing.assert_allclose(table['sums'][jnp.asarray([4, 1])], [[0.4, 0.6], [0.5, 0.5]])
+  np.testing.assert_array_equal(np.flatnonzero(table['count']), [1, 4])
+  np.testing.assert_array_equal(table['count'][jnp.asarray([4, 1])], 1)
+
+
 @pytest.mark.parametrize('iterations', [0, 1, 3])
 def test_adversarial_direction_and_loss(problem, iterations):
   params, images, noise, _ = problem

@@ -127,3 +127,9 @@ def test_starts_at_one_for_each_loss():
   for rule in objectives.RULES:
     memory = objectives.create('learned', rule=rule).init(Start({}, 1, 3, 5))
     np.testing.assert_array_equal(memory['0']['weights'], np.ones(7))
+
+
+def test_its_loss_is_no_sign_of_divergence():
+  """It may rise while each of the losses falls, as their weights change."""
+  assert objectives.create('learned').scheduled
+  assert not objectives.create('multiscale').scheduled

@@ -48,7 +48,16 @@ def ensemble(decay: float) -> ContextTerm:
 
   def update(memory, news, params):
     del params
-    return {name: memory[name].at[news['positions']].set(news[name]) for name in memory}
+    # A batch may hold an image twice (fewer labels than places): the mean of its predictions, the
+    # same in both places, as which of two values stays is not defined on every backend.
+    positions = news['positions']
+    same = positions[:, None] == positions
+    first = jnp.argmax(same, axis=1)
+    share = same / jnp.sum(same, axis=1, keepdims=True)
+    return {
+        name: memory[name].at[positions].set(jnp.tensordot(share, news[name], 1)[first])
+        for name in memory
+    }
 
   return ContextTerm(loss, init, update)
 
