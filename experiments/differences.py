@@ -8,10 +8,10 @@ from experiments.records import FREE_KEYS, as_json
 from experiments.validation import flatten, from_record, resolve
 from multiscale_inversion.errors import UserError
 
-# Of which run of a setting it is, and where and how it was computed.
-_OF_THE_RUN = ('seed', 'num_seeds', 'seeds_mode', 'rematerialize', *FREE_KEYS)
 # A run may go on under another note, but notes tell data sets of one name apart.
 _NOTE = 'data.note'
+# Of which run of a setting it is, and where and how it was computed.
+_OF_THE_RUN = {'seed', 'num_seeds', 'seeds_mode', 'rematerialize', *FREE_KEYS} - {_NOTE}
 _NAMES = ('network.name', 'objective.name')
 # What the columns and names of tables show.
 _SHOWN = (
@@ -49,7 +49,7 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
   return {
       key: None if value == default.get(key) and key not in _NAMES else as_json(value)
       for key, value in flat.items()
-      if key not in _OF_THE_RUN or key == _NOTE
+      if key not in _OF_THE_RUN
   }
 
 
