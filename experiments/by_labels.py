@@ -1,7 +1,6 @@
 """The test error against the number of labels, a curve an objective."""
 
 import collections
-import math
 import statistics
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-from experiments import differences, figures, naming
+from experiments import aggregation, differences, figures, naming
 
 _LABELS = 'data.num_labeled'
 # An objective's mark and color, whichever others there are.
@@ -54,20 +53,22 @@ def _without_objective(run):
 
 
 def points(runs: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:
-  """By objective: number of labels, mean and standard error (0 for one seed) of the test error.
+  """By objective: number of labels, mean and standard error (nan for one seed) of the test error.
 
   Objectives whose names are equal, but not their options, are numbered. Of a seed that occurs
   twice in a setting, the first run counts.
+
+  Args:
+    runs: summaries of one seed each, which differ in objective, number of labels and seed alone.
   """
-  errors = collections.defaultdict(dict)
-  for run in runs:
-    errors[_curve(run), run['num_labeled']].setdefault(run['seed'], run['test_error'])
+  groups = [(_curve(group[0]), group) for group in aggregation.by_setting(runs)]
+  groups.sort(key=lambda pair: (pair[0], pair[1][0]['num_labeled']))
   names, curves = {}, collections.defaultdict(list)
-  for (curve, labels), by_seed in sorted(errors.items()):
+  for curve, group in groups:
     name = names.setdefault(curve, _numbered(curve[0], names.values()))
-    found = list(by_seed.values())
-    spread = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else 0.0
-    curves[name].append((labels, statistics.mean(found), spread))
+    errors = [run['test_error'] for run in group]
+    mean, spread = statistics.mean(errors), aggregation.standard_error(errors)
+    curves[name].append((group[0]['num_labeled'], mean, spread))
   return dict(curves)
 
 

@@ -24,7 +24,6 @@ and the tables of `experiments/proposition_1.py`, from its result file, between
     <!-- proposition 1: results/proposition_1.json -->  and  <!-- end of proposition 1 -->
 """
 
-import collections
 import math
 import os
 import re
@@ -36,6 +35,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from experiments import (
+    aggregation,
     by_labels,
     cli,
     differences,
@@ -113,7 +113,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
 
   Where rows differ in more than their names show, a column says in what.
   """
-  groups = by_setting(runs)
+  groups = aggregation.by_setting(runs)
   changes = differences.differences([differences.setting(group[0]) for group in groups])
   lines = []
   for group, change in zip(groups, changes, strict=True):
@@ -136,24 +136,13 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
   return markdown.table(head, lines)
 
 
-def by_setting(runs: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-  """Runs that differ in their seed alone, together and by seed; in the order of their first.
-
-  Of a seed that occurs twice in a setting, the first run counts.
-  """
-  groups = collections.defaultdict(dict)
-  for run in runs:
-    groups[repr(differences.setting(run))].setdefault(run['seed'], run)
-  return [[group[seed] for seed in sorted(group)] for group in groups.values()]
-
-
 def paired(runs: Sequence[dict[str, Any]], reference: str = 'multiscale') -> str:
   """A Markdown table of differences to the reference objective, over the seeds of both.
 
   Raises:
     UserError: unless the runs hold exactly one setting of the reference.
   """
-  groups = by_setting(runs)
+  groups = aggregation.by_setting(runs)
   bases = [group for group in groups if group[0]['objective'] == reference]
   if len(bases) != 1:
     raise UserError(f'paired: {len(bases)} settings of {reference}; allowed: 1')
@@ -185,8 +174,7 @@ def _difference(group, base) -> _Difference | None:
   found = [run['test_error'] - errors[run['seed']] for run in group if run['seed'] in errors]
   if not found:
     return None
-  spread = statistics.stdev(found) if len(found) > 1 else math.nan
-  return _Difference(len(found), statistics.mean(found), spread / math.sqrt(len(found)))
+  return _Difference(len(found), statistics.mean(found), aggregation.standard_error(found))
 
 
 _ADDED = '+multiscale'
@@ -199,7 +187,7 @@ def side_by_side(runs: Sequence[dict[str, Any]]) -> str:
     UserError: if a method occurs in several settings, or not alone.
   """
   groups = {}
-  for group in by_setting(runs):
+  for group in aggregation.by_setting(runs):
     name = group[0]['objective']
     if name in groups:
       raise UserError(f'side by side: {name} occurs in several settings; allowed: one')
