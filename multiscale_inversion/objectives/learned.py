@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
-from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.errors import UserError, check_choice, check_options, check_range
 from multiscale_inversion.objectives import paper
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
 from multiscale_inversion.objectives.objective import Objective, per_log_classes
 
-RULES = ('gradient', 'speed')
+# The options that each rule takes, with their defaults.
+RULES = {'gradient': {'rate': 0.001}, 'speed': {'decay': 0.99, 'power': 1.0}}
 LEAST = 1e-3
 
 
@@ -93,9 +94,9 @@ def speed_rule(decay: float, power: float) -> Rule:
 
 def learned(
     rule: str = 'gradient',
-    rate: float = 0.001,
-    decay: float = 0.99,
-    power: float = 1.0,
+    rate: float = RULES['gradient']['rate'],
+    decay: float = RULES['speed']['decay'],
+    power: float = RULES['speed']['power'],
     reduction: str = 'batch',
     unlabeled: str = 'entropy',
     stop_target: bool = False,
@@ -119,9 +120,13 @@ def learned(
     form: as of `paper.multiscale`.
 
   Raises:
-    UserError: for a value out of range.
+    UserError: for a value out of range, or an option of the other rule.
   """
   check_choice('objective.rule', rule, RULES)
+  given = {'rate': rate, 'decay': decay, 'power': power}
+  for other in RULES.keys() - {rule}:
+    moved = [name for name, default in RULES[other].items() if given[name] != default]
+    check_options('objective', f'learned with rule={rule}', moved, RULES[rule])
   if unlabeled != 'entropy':
     # Both rules take losses that are never negative and fall from where they begin.
     raise UserError(f'objective.unlabeled: {unlabeled}; allowed with learned: entropy')

@@ -1,11 +1,13 @@
 """Weights that learn: their rules and the weighted sum, against PyTorch and by hand."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from multiscale_inversion import objectives
+from multiscale_inversion import UserError, objectives
 from multiscale_inversion.inversion import Inversion
 from multiscale_inversion.objectives import Start, learned
 
@@ -133,3 +135,14 @@ def test_its_loss_is_no_sign_of_divergence():
   """It may rise while each of the losses falls, as their weights change."""
   assert objectives.create('learned').scheduled
   assert not objectives.create('multiscale').scheduled
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+  ({'rule': 'speed', 'rate': 0.1},
+   'objective.rate: not an option of learned with rule=speed; allowed: decay, power'),
+  ({'rule': 'gradient', 'power': 2.0},
+   'objective.power: not an option of learned with rule=gradient; allowed: rate'),
+])
+def test_refuses_the_other_rules_options(options, message):
+  with pytest.raises(UserError, match=re.escape(message)):
+    objectives.create('learned', **options)
