@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from experiments import differences, records, setup
 from experiments.naming import dataset_name, network_name, objective_name
 from experiments.validation import from_record
-from multiscale_inversion import invert, trained, writers
+from multiscale_inversion import trained, writers
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 
@@ -237,7 +237,7 @@ def reconstruct(
     network = network.clone(dropout_rate=0.0)
   rngs = {'dropout': jax.random.key(0)}  # of a network of a user's own that drops all the same
   inverted = jax.jit(
-      lambda v, x: invert(network.stages(v, train=True, rngs=rngs), x).reconstructions[0]
+      lambda v, x: network.invert(v, x, train=True, rngs=rngs).reconstructions[0]
   )(loaded.variables, images)
   errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
   names = [dataset.class_names[label] for label in dataset.test_labels[:count]]

@@ -9,7 +9,8 @@ grey), and gets a line with its most probable classes, three or `--top=N`:
 To the folder of `--out` (default: DIR/predictions) a PNG is written for each image: what the
 network sees, on the left, and beside it what it reconstructs from its own output, r^(0) (Eq. 7), on
 the same scale of grey levels or colors. Of a run of several seeds it is the first one's network, or
-that of `--seed=S`. An image that cannot be read is named, and the others are done.
+that of `--seed=S`. `--config=FILE` names the file that registers the network, where it is your own.
+An image that cannot be read is named, and the others are done.
 Exit status: 0 done, 1 an image could not be read, 2 wrong input.
 """
 

@@ -1,14 +1,13 @@
 """The inverse of a Flax module that was not written in stages."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from flax.core import tracers
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.calls import Calls, invert_calls
 from multiscale_inversion.inversion import Inversion
 
 
@@ -20,6 +19,7 @@ def invert_module(
     *,
     rngs: Mapping[str, jax.Array] | None = None,
     mutable: Sequence[str] = (),
+    method: str | Callable[..., jax.Array] | None = None,
     **arguments,
 ) -> Inversion:
   """Runs any Flax module and reconstructs the input and named intermediate values (Eq. 7).
@@ -39,6 +39,7 @@ def invert_module(
       one that `nn.remat`, `nn.jit` or `nn.scan` made: Flax shows of these nothing but the inside.
     rngs: random keys for `apply`.
     mutable: collections that the call updates, as `['batch_stats']`.
+    method: of the module to call in place of `__call__`, as `apply` takes it.
     **arguments: passed to the call, as `train=True`.
 
   Returns:
@@ -51,90 +52,30 @@ def invert_module(
 
   Example:
     >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
-    >>> x = jnp.ones([3, 5])
+    >>> x = jax.numpy.ones([3, 5])
     >>> result = invert_module(network, network.init(jax.random.key(0), x), x, ['layers_0'])
     >>> [r.shape for r in result.reconstructions]
     [(3, 5), (3, 4)]
   """
 
-  def run(x, additions):
-    calls = _Calls(module, names, additions)
-    with nn.intercept_methods(calls):
-      output, updates = module.apply(
-          variables, x, rngs=rngs, mutable=list(mutable), **arguments
+  def run(x, calls):
+    with capture(calls):
+      return module.apply(
+          variables, x, rngs=rngs, mutable=list(mutable), method=method, **arguments
       )
-    return output, (calls.values, calls.occurring, updates)
 
-  occurring: list[str] = []
-
-  def shapes(x):
-    output, (values, found, _) = run(x, None)
-    occurring.extend(found)
-    return output, values
-
-  output, values = jax.eval_shape(shapes, x)
-  _check_names(names, occurring)
-  for name in names:
-    _check_array(values[name], f'submodule {name}')
-  _check_array(output, 'the module')
-
-  zeros = {name: jnp.zeros(values[name].shape, values[name].dtype) for name in names}
-  output, pullback, (values, _, updates) = jax.vjp(run, x, zeros, has_aux=True)
-  r_input, r_inner = pullback(output)
-  return Inversion(
-      (x, *(values[name] for name in names), output),
-      (r_input, *(r_inner[name] for name in names)),
-      tuple(updates for _ in range(len(names) + 1)),
-  )
+  activations, reconstructions, updates = invert_calls(run, x, names)
+  return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
 
 
-class _Calls:
-  """Intercepts the calls of a module's submodules, and adds to the outputs of those named."""
+def capture(calls: Calls) -> contextlib.AbstractContextManager[None]:
+  """Passes the outputs of submodules that are called within through `calls`, by their paths."""
 
-  def __init__(self, module, names, additions):
-    self._names, self._additions = set(names), additions
-    self._counts: dict[str, int] = {}
-    self._trace = tracers.current_trace()
-    self.values: dict[str, Any] = {}
-
-  @property
-  def occurring(self) -> list[str]:
-    """Names of all calls: a path, or `path:k` where there are several."""
-    names = []
-    for path, count in self._counts.items():
-      names += [path] if count == 1 else [f'{path}:{k}' for k in range(count)]
-    return names
-
-  def __call__(self, call, args, kwargs, context):
+  def intercept(call, args, kwargs, context):
     output = call(*args, **kwargs)
     path = '/'.join(context.module.path)
     if context.method_name != '__call__' or not path:
       return output
-    # Within a lifted transformation (nn.remat, nn.jit, nn.scan) values are those of its own trace:
-    # not to be had outside, and nn.jit does not even call again what it has traced before.
-    if tracers.current_trace() != self._trace:
-      return output
-    index = self._counts.get(path, 0)
-    self._counts[path] = index + 1
-    for name in {path if index == 0 else None, f'{path}:{index}'} & self._names:
-      if self._additions is not None:
-        output = output + self._additions[name]
-      self.values[name] = output
-    return output
+    return calls.returned(path, output)
 
-
-def _check_names(names: Sequence[str], occurring: Sequence[str]) -> None:
-  single = {*occurring}
-  # The only call of a submodule may be called `path:0`, too.
-  allowed = single | {f'{name}:0' for name in single if ':' not in name}
-  for name in names:
-    if name not in allowed:
-      raise UserError(
-          f'invert_module: no submodule {name!r} is called once, outside of nn.remat, nn.jit and '
-          f'nn.scan; allowed: {", ".join(occurring)}'
-      )
-
-
-def _check_array(value: Any, what: str) -> None:
-  if not hasattr(value, 'dtype') or not jnp.issubdtype(value.dtype, jnp.floating):
-    raise TypeError(f'invert_module: {what} does not return one floating-point array')
+  return nn.intercept_methods(intercept)

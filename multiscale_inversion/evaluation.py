@@ -9,7 +9,7 @@ import numpy as np
 
 from multiscale_inversion import losses, metrics, parallel, seeds
 from multiscale_inversion.data.normalization import normalize
-from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.networks.network import Network
 
 
 class TestData(NamedTuple):
@@ -54,7 +54,7 @@ def spread(test_data: TestData, devices: parallel.Devices) -> TestData:
 
 
 def make_evaluation(
-    network: LayeredNetwork,
+    network: Network,
     devices: parallel.Devices | None = None,
     matmul_precision: str = 'highest',
     seeds_mode: str | None = None,

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
 
 
@@ -154,7 +155,7 @@ def layer_losses(
       reconstruction is drawn to it.
 
   Raises:
-    ValueError: if the pullbacks are needed and were not kept.
+    UserError: if the pullbacks are needed and there are none.
   """
   targets, found = _targets_and_reconstructions(inversion, form)
   if stop_target:
@@ -170,7 +171,10 @@ def _targets_and_reconstructions(inversion, form):
     raise ValueError(f'form: {form!r}; allowed: {", ".join(FORMS)}')
   back = inversion.pullbacks
   if len(back) != count:
-    raise ValueError(f'form {form!r} needs the pullbacks: invert(..., keep_pullbacks=True)')
+    raise UserError(
+        f'objective.form: {form}; allowed without the pullbacks of a network in layers '
+        '(invert: keep_pullbacks=True): output'
+    )
   if form == 'layer':
     return z[:-1], [back[layer](z[layer + 1]) for layer in range(count)]
   return [z[0]] * count, [_to_input(z[layer + 1], back[: layer + 1]) for layer in range(count)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from multiscale_inversion.errors import check_choice
+from multiscale_inversion.errors import UserError
 
 Value = TypeVar('Value')
 
@@ -27,7 +27,12 @@ class Registry(dict[str, Value]):
 
   def __getitem__(self, name: str) -> Value:
     """The value of a name; a `UserError` that lists the names for another one."""
-    check_choice(self._key, name, self.names())
+    if name not in self:
+      listed = ', '.join(self.names())
+      raise UserError(
+          f'{self._key}: unknown {name!r}; allowed: {listed}, or what a file of yours registers '
+          '(--config=FILE; in Python, import it)'
+      )
     return super().__getitem__(name)
 
   def register(self, name: str, value: Value) -> None:

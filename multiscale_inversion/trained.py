@@ -15,8 +15,8 @@ from multiscale_inversion import networks, precision
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion, invert
-from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.networks.network import Network
 
 # What is needed of a run's folder, beside its checkpoints.
 CONFIG_FILE = 'config.json'  # `network` with name and options, `seed`, `num_seeds`, `precision`
@@ -35,14 +35,14 @@ class Trained:
 
   Attributes:
     network: a Flax module that returns every activation.
-    variables: its `params` and `batch_stats`, as `network.apply` and `network.stages` take them.
+    variables: its `params` and `batch_stats`, as `network.apply` and `network.invert` take them.
     class_names: a name for each class.
     image_shape: (H, W, C) of the images that it takes.
     step: number of training steps done.
     matmul_precision: of matrix products and convolutions, as in training.
   """
 
-  network: LayeredNetwork
+  network: Network
   variables: Mapping[str, Any]
   class_names: tuple[str, ...]
   image_shape: tuple[int, int, int]
@@ -109,7 +109,7 @@ class Trained:
 
   @functools.cached_property
   def _inversion(self):
-    return self._compile(lambda v, x: invert(self.network.stages(v), x))
+    return self._compile(self.network.invert)
 
   def _compile(self, function):
     """The compiled function of variables and of images that are not normalized."""

@@ -13,8 +13,9 @@ from multiscale_inversion import parallel, seeds
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.streaming import RawBatch
-from multiscale_inversion.inversion import Inversion, invert
-from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.networks.network import Network, merge_updates
 from multiscale_inversion.objectives import Context, Objective, Start
 from multiscale_inversion.objectives.context import Augment
 
@@ -114,8 +115,12 @@ def piecewise_schedule(
   return optax.piecewise_constant_schedule(learning_rate, boundaries)
 
 
+# Of a network's variables, what a train state holds.
+_COLLECTIONS = ('params', 'batch_stats')
+
+
 def create_state(
-    network: LayeredNetwork,
+    network: Network,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     image_shape: Sequence[int],
@@ -131,9 +136,17 @@ def create_state(
     image_shape: (H, W, C) of the images.
     objective: what will be minimized; needed where it has a memory.
     num_train: size of the training set; needed where the objective remembers observations.
+
+  Raises:
+    UserError: for a network with variables beside parameters and batch statistics.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
+  unknown = variables.keys() - _COLLECTIONS
+  if unknown:
+    raise UserError(
+        f'network: variables in {", ".join(sorted(unknown))}; allowed: {", ".join(_COLLECTIONS)}'
+    )
   params = variables['params']
   memory = {}
   if objective is not None:
@@ -171,7 +184,7 @@ class Trainer:
     strong: a stronger one, for objectives that compare two.
   """
 
-  network: LayeredNetwork
+  network: Network
   objective: Objective
   optimizer: optax.GradientTransformation
   axis_name: str | None = None
@@ -190,8 +203,14 @@ class Trainer:
   ) -> Inversion:
     """The training pass of normalized images through the network and back."""
     variables = {'params': params, 'batch_stats': batch_stats}
-    stages = self.network.stages(variables, train=True, rngs={'dropout': dropout_key})
-    return invert(stages, images, keep_pullbacks=True, rematerialize=self.rematerialize)
+    return self.network.invert(
+        variables,
+        images,
+        train=True,
+        rngs={'dropout': dropout_key},
+        keep_pullbacks=True,
+        rematerialize=self.rematerialize,
+    )
 
   def forward(
       self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array

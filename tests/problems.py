@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multiscale_inversion import invert, networks
+from multiscale_inversion.networks.mlp import MLP
 
 # name: (network's name, options, edge of the images)
 CASES = {
@@ -19,6 +20,19 @@ CASES = {
 # The paper's own width, whose convolutions are Winograd's on a CPU: minutes of compilation.
 FULL_CASES = {'large_cnn_full': ('large_cnn', {}, 12)}
 CLASSES = 4
+
+
+class UnstagedMLP(networks.UnstagedNetwork, MLP):
+  """A network in layers as if it were not."""
+
+  @property
+  def inverted(self):
+    return [f'layers_{index}' for index in range(self.depth)]
+
+  def logits(self, x, train, inverse):
+    for layer in self.layers:
+      x = layer(x, train=train, inverse=inverse)
+    return x
 
 
 class Problem(NamedTuple):

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
@@ -41,7 +43,9 @@ def folder(tmp_path_factory):
 
 
 def test_all_examples_are_here():
-  assert list(EXAMPLES) == ['my_loss.py', 'my_memory.py', 'my_network.py', 'my_data.py']
+  assert list(EXAMPLES) == [
+    'my_loss.py', 'my_memory.py', 'my_network.py', 'my_module.py', 'my_data.py'
+  ]
 
 
 @pytest.fixture(scope='module')
@@ -75,8 +79,34 @@ def test_example(name, trained):
     over_tokens = 64 + 16 * 32 + 32 + 32 * 16 + 16
     over_channels = 64 + 32 * 64 + 64 + 64 * 32 + 32
     assert summary['num_parameters'] == 5 * 32 + over_tokens + over_channels + 330
+  if name == 'my_module.py':
+    # Convolutions of 1, 16, 32 and 48 to 16 channels, batch norm before the last three, 10 classes.
+    assert summary['num_parameters'] == (9 * 97 + 4) * 16 + 2 * 96 + 650
   if name == 'my_data.py':
     assert (summary['dataset'], summary['num_labeled']) == ('stripes', 20)
+
+
+def test_a_run_of_a_network_of_ones_own_is_read_with_its_file(trained, folder, quick_environment):
+  workdir = trained('my_module.py')
+  image = folder / 'image.png'
+  Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(image)
+
+  def predict(*more):
+    return subprocess.run(
+      [sys.executable, '-m', 'experiments.predict', f'--workdir={workdir}', *more, str(image)],
+      check=False, env=quick_environment | {'PYTHONPATH': str(ROOT)}, cwd=folder,
+      capture_output=True, text=True,
+    )
+
+  finished = predict()
+  assert finished.returncode == 2
+  assert finished.stderr.startswith("error: network.name: unknown 'densely_connected'; ")
+  assert '--config=FILE' in finished.stderr
+  finished = predict('--config=my_module.py')
+  assert finished.returncode == 0, finished.stderr
+  assert re.match(rf'{image}: \d [\d.]+ %, \d [\d.]+ %', finished.stdout)
+  # What the network sees, and r^(0) beside it.
+  assert Image.open(workdir / 'predictions' / 'image.png').size == (2 * 256 + 8, 256)
 
 
 def test_a_loss_that_has_changed_is_not_resumed(trained, train, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from multiscale_inversion import networks, objectives, parallel, training
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
+from tests import problems
 
 DEVICES = 8
 STEPS = 3  # of 4 an epoch
@@ -31,6 +32,7 @@ CASES = {
     RESNET | {'batch_norm_inverse': 'batch', 'pooling': 'max'},
   ),
   'supervised': ('supervised', {}, RESNET),
+  'multiscale, not in layers': ('multiscale', {}, {'name': 'unstaged_mlp', 'depth': 3}),
   'learned, speed': ('learned', {'rule': 'speed'}, MLP),
   'mean teacher': ('mean_teacher+multiscale', {'weight': 1.0}, MLP),
   'temporal ensembling': ('temporal_ensembling', {'weight': 1.0}, MLP),
@@ -71,6 +73,7 @@ def worker():
   """Compares the two; prints what the tests check."""
   jax.config.update('jax_enable_x64', True)
   jax.config.update('jax_disable_most_optimizations', True)
+  networks.register('unstaged_mlp', problems.UnstagedMLP)
   found = {}
   for case in CASES:
     one, _ = train(case, 1)

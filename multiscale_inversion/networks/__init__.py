@@ -2,7 +2,8 @@
 
 from multiscale_inversion.networks.convolution import Conv, convolve
 from multiscale_inversion.networks.large_cnn import LargeCNN
-from multiscale_inversion.networks.layered import LayeredNetwork, merge_updates
+from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.networks.network import Network, merge_updates
 from multiscale_inversion.networks.normalization import BatchNorm
 from multiscale_inversion.networks.registry import (
     constructor,
@@ -13,13 +14,16 @@ from multiscale_inversion.networks.registry import (
     register,
 )
 from multiscale_inversion.networks.resnet import ResNet
+from multiscale_inversion.networks.unstaged import UnstagedNetwork
 
 __all__ = [
     'BatchNorm',
     'Conv',
     'LargeCNN',
     'LayeredNetwork',
+    'Network',
     'ResNet',
+    'UnstagedNetwork',
     'constructor',
     'convolve',
     'create',

@@ -6,8 +6,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from multiscale_inversion.inversion import Inversion, invert
+from multiscale_inversion.networks.network import Network
 
-class LayeredNetwork(nn.Module):
+
+class LayeredNetwork(Network):
   """Base of networks that are sequences of layers.
 
   A subclass sets `self.layers` in `setup`, L modules called as `layer(z, train=..., inverse=...)`
@@ -15,16 +18,7 @@ class LayeredNetwork(nn.Module):
   """
 
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
-    """Runs all layers.
-
-    Args:
-      x: observations, shape [N, ...].
-      train: use batch statistics and dropout (then `apply` takes `mutable=['batch_stats']` and
-        `rngs={'dropout': key}`).
-
-    Returns:
-      (z^(0), ..., z^(L)): the input, each layer's output, the logits last.
-    """
+    """See `Network`; the values inside are the outputs of the layers but the last."""
     activations = [x]
     for layer in self.layers:
       activations.append(layer(activations[-1], train=train))
@@ -62,6 +56,19 @@ class LayeredNetwork(nn.Module):
     return [self._stage(index, variables, train, rngs) for index in range(count)]
 
   @nn.nowrap
+  def invert(
+      self,
+      variables: Mapping[str, Any],
+      x: jax.Array,
+      train: bool = False,
+      rngs: Mapping[str, jax.Array] | None = None,
+      keep_pullbacks: bool = False,
+      rematerialize: bool = False,
+  ) -> Inversion:
+    """See `Network`: `multiscale_inversion.invert` of the stages."""
+    return invert(self.stages(variables, train, rngs), x, keep_pullbacks, rematerialize)
+
+  @nn.nowrap
   def _stage(self, index, variables, train, rngs):
     def evaluate(z):
       return self.apply(variables, index, z, method='apply_layer')
@@ -74,20 +81,3 @@ class LayeredNetwork(nn.Module):
       return z, {k: {name: v[name]} for k, v in updates.items() if name in v}
 
     return step if train else evaluate
-
-
-def merge_updates(auxiliary: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Joins the updated collections that the stages of a training pass returned.
-
-  Args:
-    auxiliary: `Inversion.auxiliary` of a `LayeredNetwork` in training.
-
-  Returns:
-    The collections by name, as `apply` with `mutable` would have returned them; `{}` when no layer
-    holds statistics.
-  """
-  merged: dict[str, Any] = {}
-  for updates in auxiliary:
-    for collection, values in updates.items():
-      merged.setdefault(collection, {}).update(values)
-  return merged

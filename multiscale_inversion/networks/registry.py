@@ -6,14 +6,14 @@ from typing import Any
 from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
-from multiscale_inversion.networks.layered import LayeredNetwork
 from multiscale_inversion.networks.mlp import MLP
+from multiscale_inversion.networks.network import Network
 from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.vit import VisionTransformer
 from multiscale_inversion.registry import Registry
 
-_NETWORKS: Registry[type[LayeredNetwork]] = Registry('network.name', {
+_NETWORKS: Registry[type[Network]] = Registry('network.name', {
     'large_cnn': LargeCNN,
     'resnet': ResNet,
     'mlp': MLP,
@@ -32,8 +32,8 @@ def names() -> tuple[str, ...]:
   return _NETWORKS.names()
 
 
-def register(name: str, network: type[LayeredNetwork]) -> None:
-  """Makes `network`, a subclass of `LayeredNetwork`, known to `create` as `name`.
+def register(name: str, network: type[Network]) -> None:
+  """Makes a subclass of `LayeredNetwork` or `UnstagedNetwork` known to `create` as `name`.
 
   Raises:
     ValueError: see `Registry.register`.
@@ -41,7 +41,7 @@ def register(name: str, network: type[LayeredNetwork]) -> None:
   _NETWORKS.register(name, network)
 
 
-def constructor(name: str) -> type[LayeredNetwork]:
+def constructor(name: str) -> type[Network]:
   """The class of the network called `name`; its signature has the options and their defaults."""
   return _NETWORKS[name]
 
@@ -64,7 +64,7 @@ def create(
     axis_name: str | None = None,
     dtype: str | None = None,
     **options,
-) -> LayeredNetwork:
+) -> Network:
   """Returns the network called `name`, a Flax module that returns every activation.
 
   Args:

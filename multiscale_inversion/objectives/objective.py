@@ -139,7 +139,11 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
   """Joins objectives and terms, each alone or with a weight, into the objective of their sum.
 
   Example:
-    >>> objective = add(supervised(), (0.1, my_loss), (lambda progress: progress, entropy_term()))
+    >>> from multiscale_inversion import losses
+    >>> squares = lambda inversion, labels, mask: losses.layer_reconstruction(inversion, 0)
+    >>> objective = add(squares, (0.1, squares), (lambda progress: 1 - progress, squares))
+    >>> [weight for weight, _ in objective.terms][:2]
+    [1.0, 0.1]
 
   Raises:
     UserError: for what is none of these.

@@ -348,7 +348,8 @@ def test_an_unknown_name_lists_the_known_ones():
     data.load('imagenet')
   assert str(info.value) == (
       "data.name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, "
-      'svhn_cropped, folder'
+      'svhn_cropped, folder, or what a file of yours registers (--config=FILE; in Python, import '
+      'it)'
   )
 
 
