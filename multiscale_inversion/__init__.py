@@ -18,6 +18,7 @@ from multiscale_inversion import (
 from multiscale_inversion.any_module import invert_module
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
+from multiscale_inversion.nnx_module import invert_nnx_module
 from multiscale_inversion.trained import Trained, load
 from multiscale_inversion.version import __version__
 
@@ -31,6 +32,7 @@ __all__ = [
     'hold_in_inverse',
     'invert',
     'invert_module',
+    'invert_nnx_module',
     'load',
     'losses',
     'metrics',

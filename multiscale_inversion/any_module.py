@@ -1,4 +1,4 @@
-"""The inverse of a Flax module that was not written in stages."""
+"""The inverse of a Flax (Linen) module that was not written in stages."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from flax import nnx
 
 from multiscale_inversion.calls import Calls, invert_calls
 from multiscale_inversion.inversion import Inversion
@@ -48,7 +49,8 @@ def invert_module(
 
   Raises:
     UserError: for a name that does not occur, or occurs several times without `:k`.
-    TypeError: for a submodule named, or a module, that does not return one floating-point array.
+    TypeError: for a submodule named, or a module, that does not return one floating-point array;
+      for an NNX module.
 
   Example:
     >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
@@ -57,6 +59,8 @@ def invert_module(
     >>> [r.shape for r in result.reconstructions]
     [(3, 5), (3, 4)]
   """
+  if isinstance(module, nnx.Module):
+    raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
 
   def run(x, calls):
     with capture(calls):

@@ -14,9 +14,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
 CODES = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)
 EXAMPLES = {re.match(r'"""(\w+\.py)', code)[1]: code for code in CODES}
+SCRIPT = EXAMPLES.pop('my_nnx.py')  # the others are configuration files
 SMALL = [
   '--config.num_epochs=2', '--config.batch_size=300', '--config.eval_batch_size=250',
 ]
+MORE = {'my_module.py': ['--config.network.width=4']}  # convolutions without XLA's optimization
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +28,7 @@ def train(quick_environment):
   def train_small(path, workdir):
     command = [sys.executable, '-m', 'experiments.main', f'--config={path}']
     return subprocess.run(
-      [*command, f'--workdir={workdir}', *SMALL], check=False,
+      [*command, f'--workdir={workdir}', *SMALL, *MORE.get(path.name, [])], check=False,
       env=quick_environment | {'PYTHONPATH': str(ROOT)}, cwd=path.parent,
       capture_output=True, text=True,
     )
@@ -80,8 +82,8 @@ def test_example(name, trained):
     over_channels = 64 + 32 * 64 + 64 + 64 * 32 + 32
     assert summary['num_parameters'] == 5 * 32 + over_tokens + over_channels + 330
   if name == 'my_module.py':
-    # Convolutions of 1, 16, 32 and 48 to 16 channels, batch norm before the last three, 10 classes.
-    assert summary['num_parameters'] == (9 * 97 + 4) * 16 + 2 * 96 + 650
+    # Convolutions of 1, 4, 8 and 12 to 4 channels, batch norm before the last three, 10 classes.
+    assert summary['num_parameters'] == (9 * 25 + 4) * 4 + 2 * 24 + 170
   if name == 'my_data.py':
     assert (summary['dataset'], summary['num_labeled']) == ('stripes', 20)
 
@@ -107,6 +109,17 @@ def test_a_run_of_a_network_of_ones_own_is_read_with_its_file(trained, folder, q
   assert re.match(rf'{image}: \d [\d.]+ %, \d [\d.]+ %', finished.stdout)
   # What the network sees, and r^(0) beside it.
   assert Image.open(workdir / 'predictions' / 'image.png').size == (2 * 256 + 8, 256)
+
+
+def test_script(quick_environment, tmp_path):
+  (tmp_path / 'my_nnx.py').write_text(SCRIPT)
+  finished = subprocess.run(
+    [sys.executable, 'my_nnx.py'], check=False, cwd=tmp_path,
+    env=quick_environment | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True,
+  )
+  assert finished.returncode == 0, finished.stderr
+  error = float(re.fullmatch(r'test error ([\d.]+) %\n', finished.stdout)[1])
+  assert error < 20  # of 90 by chance
 
 
 def test_a_loss_that_has_changed_is_not_resumed(trained, train, tmp_path):
