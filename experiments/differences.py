@@ -6,7 +6,6 @@ from typing import Any
 from experiments import defaults
 from experiments.records import FREE_KEYS, as_json
 from experiments.validation import flatten, from_record, resolve
-from multiscale_inversion.errors import UserError
 
 # A run may go on under another note, but notes tell data sets of one name apart.
 _NOTE = 'data.note'
@@ -41,10 +40,7 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
   config = from_record(run['config'])
   plain = defaults.get_config()
   plain.network.name, plain.objective.name = config.network.name, config.objective.name
-  try:
-    default = flatten(resolve(plain))
-  except UserError:  # a name that a user's own file registers
-    default = flatten(plain)
+  default = flatten(resolve(plain, known_only=True))
   flat = flatten(config)
   return {
       key: None if value == default.get(key) and key not in _NAMES else as_json(value)

@@ -40,9 +40,13 @@ def main(argv: list[str]) -> int:
     return 1
   if not parallel.is_main_process():
     return 0
+  seeds = [run['seed'] for run in summary.get('seeds', [summary])]
+  several = len(seeds) > 1
+  whose = f'seeds {seeds[0]} to {seeds[-1]}: mean' if several else f'seed {seeds[0]}:'
+  spread = f' ± {summary["test_error_std"]:.2f}' if several else ''
   print(
       f'finished: {summary["dataset"]}, {summary["num_labeled"]} labels, {summary["objective"]}, '
-      f'seed {summary["seed"]}: test error {summary["test_error"]:.2f} % after '
+      f'{whose} test error {summary["test_error"]:.2f}{spread} % after '
       f'{summary["num_epochs"]:.4g} epochs in {summary["wall_time_s"]:.0f} s; see {workdir}'
   )
   return 0

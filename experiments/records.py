@@ -19,7 +19,7 @@ from experiments.fingerprint import describe
 from experiments.validation import flatten, from_record, resolve
 from multiscale_inversion import data
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.trained import CONFIG_FILE, DATA_FILE
+from multiscale_inversion.trained import CHECKPOINTS, CONFIG_FILE, DATA_FILE
 
 # What may differ when a run is resumed: where things are, and how often one looks.
 FREE_KEYS = (
@@ -124,10 +124,17 @@ def _data_record(dataset: data.Dataset) -> dict[str, Any]:
   }
 
 
+def has_begun(workdir: str) -> bool:
+  """Whether a folder holds a run that can go on or is finished: a checkpoint, or a summary."""
+  checkpoints = os.path.join(workdir, CHECKPOINTS)
+  saved = os.path.isdir(checkpoints) and any(map(str.isdigit, os.listdir(checkpoints)))
+  return saved or os.path.exists(os.path.join(workdir, 'summary.json'))
+
+
 def claim(workdir: str, config: ConfigDict, dataset: data.Dataset) -> None:
   """Makes the folder of a configuration's run, if there is none yet, and says what it is.
 
-  Writes `config.json` and `data.json`.
+  Writes `config.json` and `data.json`, in place of those of a run that has not begun.
 
   Raises:
     UserError: if the folder cannot be made.
@@ -136,10 +143,11 @@ def claim(workdir: str, config: ConfigDict, dataset: data.Dataset) -> None:
     os.makedirs(workdir, exist_ok=True)
   except OSError as error:
     raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
+  begun = has_begun(workdir)
   contents = {CONFIG_FILE: config.to_dict(), DATA_FILE: _data_record(dataset)}
   for name, content in contents.items():
     path = os.path.join(workdir, name)
-    if not os.path.exists(path):
+    if not (begun and os.path.exists(path)):
       write_json(path, as_json(content))
 
 
@@ -150,7 +158,7 @@ def check_data(workdir: str, dataset: data.Dataset) -> None:
     UserError: if not: lists the differences.
   """
   found = read_json(os.path.join(workdir, DATA_FILE))
-  if found is None:
+  if found is None or not has_begun(workdir):
     return
   now = as_json(_data_record(dataset))
   keys = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
@@ -167,13 +175,13 @@ def check_data(workdir: str, dataset: data.Dataset) -> None:
 
 
 def check(workdir: str, config: ConfigDict) -> None:
-  """Checks that a folder is that of this configuration's run, or of none.
+  """Checks that a folder is that of this configuration's run, or of none that has begun.
 
   Raises:
     UserError: if it belongs to a run of another configuration: lists the differences.
   """
   found = read_json(os.path.join(workdir, CONFIG_FILE))
-  if found is None:
+  if found is None or not has_begun(workdir):
     return
   # Keys younger than the run had the values that are now the defaults.
   found, wanted = (

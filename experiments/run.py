@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import display, records, skipped, steps
+from experiments import data_display, display, records, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
 from multiscale_inversion import evaluation, parallel
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.seeds import unstack
+from multiscale_inversion.trained import CHECKPOINTS
 from multiscale_inversion.writers import NoWriter, SeedWriters, mean_scalars
 
 
@@ -64,7 +65,7 @@ def train_and_evaluate(
   setup = setup_lib.build(config)
   records.check_data(workdir, setup.dataset)
   if parallel.is_main_process():
-    skipped.show(setup.dataset.skipped)
+    data_display.show(setup.dataset, setup.sampler)
     records.claim(workdir, resolved, setup.dataset)
   run = _Run(resolved, setup, workdir)
   try:
@@ -96,7 +97,7 @@ class _Run:
 
     progress = setup.initial_progress()
     self._num_parameters = _size(progress.state.params) // len(setup.seeds)
-    self._checkpoints = Checkpoints(os.path.join(workdir, 'checkpoints'))
+    self._checkpoints = Checkpoints(os.path.join(workdir, CHECKPOINTS))
     self._step, earlier_seconds = 0, 0.0
     latest = self._checkpoints.latest_step()
     if latest is not None:

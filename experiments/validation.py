@@ -42,7 +42,7 @@ def _epochs(key: str, value: Any) -> None:
 _positive = _range(1, _HUGE)
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
-    'data.name': _choice(data.names),
+    'data.name': lambda key, value: data.defaults(value),
     'data.num_labeled': _positive,
     'data.unlabeled': _choice(lambda: UNLABELED),
     'data.corruption': _choice(lambda: corruption.NAMES),
@@ -51,7 +51,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.image_size': _positive,
     'data.channels': _choice(lambda: images.CHANNELS),
     'data.test_fraction': _range(1e-6, 1, open_end=True),
-    'network.name': _choice(networks.names),
+    'network.name': lambda key, value: networks.constructor(value),
     'network.blocks_per_group': _positive,
     'network.depth': _positive,
     'network.width': _positive,
@@ -182,18 +182,32 @@ def data_options(config: ConfigDict) -> dict[str, Any]:
   return {key: config.data[key] for key in own if config.data[key] is not None}
 
 
-def resolve(config: ConfigDict) -> ConfigDict:
+def resolve(config: ConfigDict, known_only: bool = False) -> ConfigDict:
   """Returns the configuration with the defaults of its data set, network and objective filled in.
 
   An option that the data set, the network or the objective does not take stays None.
+
+  Args:
+    config: a whole one.
+    known_only: leave the options of a name that is not known as they are: a user's own file may
+      have registered it.
+
+  Raises:
+    UserError: for a name that is not known, unless `known_only`.
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    for section, options in (
-        (config.data, data.defaults(config.data.name)),
-        (config.network, networks.defaults(config.network.name)),
-        (config.objective, objectives.defaults(config.objective.name)),
+    for section, defaults_of in (
+        (config.data, data.defaults),
+        (config.network, networks.defaults),
+        (config.objective, objectives.defaults),
     ):
+      try:
+        options = defaults_of(section.name)
+      except UserError:
+        if not known_only:
+          raise
+        continue
       for key, value in section.items():
         if value is None and key in options:
           section[key] = options[key]

@@ -140,8 +140,44 @@ def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:
     **options: the set's; of those here only `folder` has any, see `image_folder.read`.
 
   Raises:
-    UserError: for an unknown name, an option that the set does not have, or a set that is absent
-      (naming the folder that was looked in and how to get the set).
+    UserError: for an unknown name, an option that the set does not have, a set that is absent
+      (naming the folder that was looked in and how to get the set), or one that is not as `Dataset`
+      says.
   """
   check_options('data', f'the data set {name}', options, defaults(name))
-  return _DATASETS[name](data_dir, **options)
+  return _checked(name, _DATASETS[name](data_dir, **options))
+
+
+def _checked(name: str, dataset: Any) -> Dataset:
+  """A data set that is what `Dataset` says, with int32 labels where they were other integers."""
+  if not isinstance(dataset, Dataset):
+    raise UserError(f'data set {name}: a {type(dataset).__name__}; allowed: a data.Dataset')
+  if len(dataset.class_names) < 2:
+    raise UserError(f'data set {name}: {len(dataset.class_names)} class names; allowed: at least 2')
+  for part in ('train', 'test'):
+    images, labels = (
+        np.asarray(getattr(dataset, f'{part}_{what}')) for what in ('images', 'labels')
+    )
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+      raise UserError(
+          f'data set {name}: {part}_images of {images.dtype} and shape {images.shape}; allowed: '
+          'uint8, [N, H, W, C], at least one'
+      )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
+      raise UserError(
+          f'data set {name}: {part}_labels of {labels.dtype} and shape {labels.shape}; allowed: '
+          f'int32, [{len(images)}]'
+      )
+    least, most = -1 if part == 'train' else 0, len(dataset.class_names) - 1
+    if labels.min() < least or labels.max() > most:
+      raise UserError(
+          f'data set {name}: {part}_labels from {labels.min()} to {labels.max()}; allowed: {least} '
+          f'to {most}, for {most + 1} class names'
+      )
+    dataset = dataset._replace(**{f'{part}_labels': labels.astype(np.int32, copy=False)})
+  if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
+    raise UserError(
+        f'data set {name}: images of shape {dataset.train_images.shape[1:]} for training and '
+        f'{dataset.test_images.shape[1:]} for testing; allowed: one shape'
+    )
+  return dataset

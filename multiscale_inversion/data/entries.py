@@ -30,7 +30,7 @@ def is_unlabeled(label: str) -> bool:
 
 def is_hidden(name: str) -> bool:
   """Whether a file or folder is none of the user's own, as `.DS_Store`, `._1.jpg`, `__MACOSX`."""
-  return os.path.basename(name).startswith(('.', '__'))
+  return os.path.basename(name).startswith('.') or os.path.basename(name) == '__MACOSX'
 
 
 def class_names(labels: Iterable[str | None]) -> tuple[str, ...]:

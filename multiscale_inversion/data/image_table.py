@@ -28,7 +28,9 @@ def find(table: str) -> list[Entry]:
     name, label, part = (row.get(column, '') for column in ('file', 'label', 'split'))
     if not name:
       raise UserError(f'{where}: no file; allowed: a path in the column file')
-    file = os.path.normpath(name)  # `a.png` and `./a.png` are one
+    if '\n' in name:
+      raise UserError(f'{where}: {name!r}, a file of several lines; allowed: one (an open quote?)')
+    file = os.path.normpath(os.path.join(os.path.dirname(table), name))  # `./a.png` is `a.png`
     if file in lines:
       raise UserError(f'{where}: {name} stands in line {lines[file]} already; allowed: once')
     if part.lower() not in ('', 'train', 'test'):
@@ -48,13 +50,14 @@ def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
     with open(table, encoding='utf-8-sig', newline='') as file:
       head = file.readline()
       delimiter = max(_DELIMITERS, key=head.count)
-      columns = [cell.strip().lower() for cell in next(csv.reader([head], delimiter=delimiter), [])]
-      if not {'file', 'label'} <= {*columns}:
+      form = {'delimiter': delimiter, 'skipinitialspace': True}
+      columns = [cell.strip().lower() for cell in next(csv.reader([head], **form), [])]
+      if any(columns.count(name) != 1 for name in ('file', 'label')) or columns.count('split') > 1:
         raise UserError(
             f'{table}, line 1: {head.strip()!r}; allowed: the names of the columns, file,label or '
-            'file,label,split'
+            'file,label,split, each once'
         )
-      reader = csv.reader(file, delimiter=delimiter)
+      reader = csv.reader(file, strict=True, **form)
       for cells in reader:
         if any(map(str.strip, cells)):
           row = dict(zip(columns, map(str.strip, cells), strict=False))

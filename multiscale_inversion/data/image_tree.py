@@ -7,6 +7,10 @@ from multiscale_inversion.data.images import EXTENSIONS, Skipped
 from multiscale_inversion.errors import UserError
 
 _PARTS = ('train', 'test')
+# What other tools call a part of a data set.
+_OTHER_PARTS = ('val', 'valid', 'validation', 'dev', 'eval')
+# Images that are not read; other files, notes for one, are nobody's loss.
+_OTHER_IMAGES = ('.webp', '.bmp', '.gif', '.tif', '.tiff', '.heic', '.avif', '.jfif')
 
 
 def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
@@ -17,15 +21,17 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
   in deeper folders. Hidden files and files that are neither .png, .jpg nor .jpeg do not count.
 
   Returns:
-    The images, and those that no class and no part takes: beside the sub-folders, or unlabeled for
-    testing.
+    The images, and those that no class and no part takes: beside the sub-folders, unlabeled for
+    testing, or of another format.
 
   Raises:
-    UserError: if a class has no image, or `train` and `test` do not have the same classes.
+    UserError: if a class has no image, `train` and `test` do not have the same classes, or there is
+      `train` with a part that is not `test`.
   """
   names = _subfolders(folder)
   parts = {name.lower(): name for name in names if name.lower() in _PARTS}
   if len(parts) < len(_PARTS):
+    _check_parts(folder, names)
     return _part(folder, '', names)
   others = [name for name in names if name.lower() not in _PARTS and not is_unlabeled(name)]
   if others:
@@ -45,6 +51,17 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
   return entries, skipped
 
 
+def _check_parts(folder: str, names: list[str]) -> None:
+  """Raises a `UserError` where sub-folders look like the parts of a data set, not like classes."""
+  lower = [name.lower() for name in names if not is_unlabeled(name)]
+  if 'train' in lower and (len(lower) == 1 or {*lower} & {*_OTHER_PARTS}):
+    listed = ', '.join(name for name in names if not is_unlabeled(name))
+    raise UserError(
+        f'data.data_dir: {folder} has the sub-folders {listed}; allowed: train and test, each with '
+        'a sub-folder a class, or a sub-folder a class'
+    )
+
+
 def _part(folder: str, part: str, labels: list[str]) -> tuple[list[Entry], list[Skipped]]:
   """Lists the images of classes that lie in one folder."""
   root = os.path.join(folder, part) if part else folder
@@ -54,7 +71,8 @@ def _part(folder: str, part: str, labels: list[str]) -> tuple[list[Entry], list[
     if _is_image(file) and os.path.isfile(os.path.join(root, file)):
       skipped.append(Skipped(os.path.join(root, file), 'in no sub-folder, so of no class'))
   for label in labels:
-    paths = _images(os.path.join(root, label))
+    paths, others = _images(os.path.join(root, label))
+    skipped += [Skipped(path, f'allowed: {", ".join(EXTENSIONS)}') for path in others]
     unlabeled = is_unlabeled(label)
     if not paths and not unlabeled:
       raise UserError(
@@ -75,14 +93,15 @@ def _subfolders(folder: str) -> list[str]:
   return [n for n in names if not is_hidden(n) and os.path.isdir(os.path.join(folder, n))]
 
 
-def _images(folder: str) -> list[str]:
-  """The images of a folder and of the folders in it."""
-  paths = []
+def _images(folder: str) -> tuple[list[str], list[str]]:
+  """The images of a folder and of the folders in it, and those of formats that are not read."""
+  paths, others = [], []
   for root, folders, files in os.walk(folder):
     folders[:] = sorted(name for name in folders if not is_hidden(name))
     paths += [os.path.join(root, file) for file in sorted(files) if _is_image(file)]
-  return paths
+    others += [os.path.join(root, file) for file in sorted(files) if _is_image(file, _OTHER_IMAGES)]
+  return paths, others
 
 
-def _is_image(file: str) -> bool:
-  return file.lower().endswith(EXTENSIONS) and not is_hidden(file)
+def _is_image(file: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
+  return file.lower().endswith(extensions) and not is_hidden(file)

@@ -1,6 +1,7 @@
 """Objectives as sums of weighted losses, and the combinators that make them."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -177,8 +178,14 @@ def _changed(
 ) -> Term:
   """A term whose values are changed by (values, inversion, mask) -> values."""
   if not isinstance(term, ContextTerm):
-    return lambda inversion, labels, mask: change(term(inversion, labels, mask), inversion, mask)
 
+    @functools.wraps(term)
+    def changed(inversion, labels, mask):
+      return change(term(inversion, labels, mask), inversion, mask)
+
+    return changed
+
+  @functools.wraps(term.loss)
   def loss(inversion, labels, mask, context):
     found = term.loss(inversion, labels, mask, context)
     return found._replace(values=change(found.values, inversion, mask))

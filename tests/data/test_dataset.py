@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import pathlib
+import re
 import socket
 import tempfile
 import types
@@ -139,7 +140,9 @@ def test_other_prepared_sets(monkeypatch, name, shape, sizes, mean, classes):
 
   def read_test_split_only(builder, split):
     counts.append(builder.info.splits[split].num_examples)
-    return read_split(builder, split) if split == 'test' else (np.empty(0), np.empty(0))
+    if split == 'test':
+      return read_split(builder, split)
+    return np.zeros((1, *shape), np.uint8), np.zeros(1, np.int32)
 
   monkeypatch.setattr(tfds_source, '_read_split', read_test_split_only)
   found = data.load(name, folder)
@@ -353,14 +356,50 @@ def test_an_unknown_name_lists_the_known_ones():
   )
 
 
+def mine(**changes):
+  images = np.zeros((4, 2, 3, 1), np.uint8)
+  labels = np.array([0, 1, 1, 0])  # int64
+  plain = data.Dataset('mine', images, labels, images[:2], labels[:2], ('a', 'b'))
+  return plain._replace(**changes)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+  ({'train_images': np.zeros((4, 2, 3, 1), np.float32)}, 'train_images of float32 and shape'),
+  ({'train_images': np.zeros((4, 2, 3), np.uint8)}, 'train_images of uint8 and shape (4, 2, 3);'),
+  ({'test_images': np.zeros((0, 2, 3, 1), np.uint8)}, 'test_images of uint8 and shape (0, '),
+  ({'test_images': np.zeros((2, 3, 3, 1), np.uint8)}, '(2, 3, 1) for training and (3, 3, 1) for'),
+  ({'train_labels': np.zeros(4)}, 'train_labels of float64 and shape (4,); allowed: int32, [4]'),
+  ({'train_labels': np.zeros(3, int)}, 'train_labels of int64 and shape (3,); allowed: int32, [4]'),
+  ({'train_labels': np.array([0, 1, 2, 0])}, 'train_labels from 0 to 2; allowed: -1 to 1, for 2'),
+  ({'test_labels': np.array([0, -1])}, 'test_labels from -1 to 0; allowed: 0 to 1, for 2'),
+  ({'class_names': ('a',)}, '1 class names; allowed: at least 2'),
+])
+def test_a_set_of_ones_own_that_is_not_as_it_must_be(monkeypatch, changes, message):
+  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
+  data.register('mine', lambda folder: mine(**changes))
+  with pytest.raises(UserError, match=re.escape(message)) as info:
+    data.load('mine')
+  assert str(info.value).startswith('data set mine: ')
+
+
+def test_labels_of_a_set_of_ones_own_become_int32(monkeypatch):
+  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
+  data.register('mine', lambda folder: mine(train_labels=np.array([0, -1, 1, -1])))
+  found = data.load('mine')
+  assert found.train_labels.dtype == found.test_labels.dtype == np.int32
+  data.register('mine', lambda folder: tuple(mine()))
+  with pytest.raises(UserError, match=r'data set mine: a tuple; allowed: a data\.Dataset'):
+    data.load('mine')
+
+
 def test_a_registered_set_is_loaded_by_name_once(monkeypatch):
   monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
   folders = []
-  data.register('mine', lambda folder: folders.append(folder) or 'the set')
+  data.register('mine', lambda folder: folders.append(folder) or mine())
   assert data.names()[-1] == 'mine'
-  assert data.load('mine', 'somewhere') == 'the set'
+  assert data.load('mine', 'somewhere').class_names == ('a', 'b')
   assert folders == ['somewhere']
-  data.register('mine', lambda folder: 'another')
-  assert data.load('mine') == 'another'
+  data.register('mine', lambda folder: mine(class_names=('c', 'd')))
+  assert data.load('mine').class_names == ('c', 'd')
   with pytest.raises(ValueError, match="'mnist' is the library's own"):
     data.register('mnist', lambda folder: None)

@@ -167,6 +167,39 @@ def test_what_is_wrong_with_a_folder(tmp_path):
   assert len(load(tmp_path).test_labels) == 1
 
 
+@pytest.mark.parametrize('parts', ['train', 'train val', 'Train test_2 Validation'])
+def test_parts_of_a_set_are_no_classes(tmp_path, parts):
+  for part in parts.split():
+    write_classes(tmp_path / part)
+  text = message_of(tmp_path)
+  listed = ', '.join(sorted(parts.split()))
+  assert text.startswith(f'data.data_dir: {tmp_path} has the sub-folders {listed}; ')
+  assert 'allowed: train and test, each with a sub-folder a class' in text
+
+
+def test_a_class_named_train(tmp_path):
+  write_classes(tmp_path, 'train plane')
+  assert load(tmp_path).class_names == ('plane', 'train')
+
+
+def test_images_of_other_formats_are_named(tmp_path):
+  write_classes(tmp_path)
+  left_out = ['cat/1.webp', 'cat/deeper/2.BMP', 'unlabeled/3.tiff']
+  for name in (*left_out, 'cat/notes.csv', 'dog/._4.gif'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('')
+  found = load(tmp_path)
+  reason = 'allowed: .png, .jpg, .jpeg'
+  assert found.skipped == tuple((str(tmp_path / name), reason) for name in left_out)
+
+
+def test_folders_with_underscores_are_the_users(tmp_path):
+  write_classes(tmp_path)
+  write(tmp_path / 'cat' / '__more__' / '1.png', 40)
+  found = load(tmp_path)
+  assert 40 in levels(found.train_images) + levels(found.test_images)
+
+
 def test_options():
   text = message_of('x', channels=2)
   assert text == 'data.channels: unknown 2; allowed: 1, 3'
@@ -213,6 +246,14 @@ def test_a_table_with_a_split_further_columns_and_absolute_paths(tmp_path):
   assert levels(found.test_images) == [2] and found.test_labels.tolist() == [1]
 
 
+def test_a_table_with_spaces_and_one_file_by_two_paths(tmp_path):
+  lines = ['"file", "label"', *(f'"{file}", "{label}"' for file, label in ROWS)]
+  assert load(write_table(tmp_path, '\n'.join(lines))).class_names == ('a dog', 'cat')
+  lines.append(f'{tmp_path}/images/0.png, dog')
+  text = message_of(write_table(tmp_path, '\n'.join(lines)))
+  assert f'line 22: {tmp_path}/images/0.png stands in line 2 already' in text
+
+
 def test_a_table_that_names_files_that_do_not_exist(tmp_path):
   lines = ['file,label', *(','.join(row) for row in ROWS), 'gone.png,cat']
   found = load(write_table(tmp_path, '\n'.join(lines)))
@@ -226,6 +267,12 @@ def test_a_table_that_names_files_that_do_not_exist(tmp_path):
   (['file,label', 'images/0.png,cat', ',dog'], 'labels.csv, line 3: no file; allowed: a path'),
   (['file,label', 'images/0.png,a', 'images/0.png,b'],
    'labels.csv, line 3: images/0.png stands in line 2 already; allowed: once'),
+  (['file,label', 'images/0.png,a', './images/0.png,b'],
+   'labels.csv, line 3: ./images/0.png stands in line 2 already; allowed: once'),
+  (['file,label,label', 'images/0.png,a,b'], "line 1: 'file,label,label'; allowed: the names of"),
+  (['file,label', '"images/', '0.png",a'], 'a file of several lines; allowed: one (an open quote?)'),
+  (['file,label', '"images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
+  (['file,label', 'images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
   (['file,label,split', 'images/0.png,a,val'],
    "labels.csv, line 2: split is 'val'; allowed: train, test"),
   (['file,label,split', 'images/0.png,,test'], 'labels.csv, line 2: a test image without a label'),

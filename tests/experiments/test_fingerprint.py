@@ -64,3 +64,90 @@ def test_recursion_ends():
     return loss
 
   assert describe(loss) == describe(loss)
+
+
+SOURCE = """
+import dataclasses
+import functools
+import jax
+
+SCALE = 1.0
+
+def helper(z):
+  return z
+
+@dataclasses.dataclass
+class Weighted:
+  scale: float
+  def __call__(self, inversion, labels, mask):
+    return self.scale * mask
+
+class Plain:
+  def __init__(self, scale):
+    self.scale = scale
+  def __call__(self, inversion, labels, mask):
+    return self.scale * self.power(mask)
+  def power(self, z):
+    return z
+
+@jax.jit
+def compiled(z):
+  return z
+
+def constant(inversion, labels, mask):
+  return SCALE * mask
+
+def helped(inversion, labels, mask):
+  return (lambda z: helper(z))(mask)
+
+def recursive(inversion, labels, mask):
+  return recursive(inversion, labels, mask) if helper(mask) is None else mask
+
+def through_jit(inversion, labels, mask):
+  return compiled(mask)
+
+def keyword_only(inversion, labels, mask, *, factor=2.0):
+  return factor * mask
+
+def number(inversion, labels, mask):
+  return 3.0 * mask
+
+def unrelated():
+  return 5
+
+dataclass_loss, plain_loss = Weighted(1.0), Plain(1.0)
+bound = Plain(1.0).__call__
+schedule = lambda progress: progress * SCALE
+"""
+
+
+def load(source, name):
+  """A loss of a file, which is run as the programs run a configuration."""
+  space = {'__name__': '<run_path>'}
+  exec(compile(source, 'mine.py', 'exec'), space)
+  # The file as it is on the disk is no test's matter: sources are read from the code.
+  return space[name]
+
+
+@pytest.mark.parametrize(('name', 'old', 'new'), [
+  ('constant', 'SCALE = 1.0', 'SCALE = 5.0'),
+  ('schedule', 'SCALE = 1.0', 'SCALE = 5.0'),
+  ('helped', 'return z\n\n@data', 'return z**4\n\n@data'),
+  ('recursive', 'return z\n\n@data', 'return z**4\n\n@data'),
+  ('through_jit', 'return z\n\ndef constant', 'return z**4\n\ndef constant'),
+  ('keyword_only', 'factor=2.0', 'factor=3.0'),
+  ('number', '3.0 * mask', '4.0 * mask'),
+  ('dataclass_loss', 'Weighted(1.0)', 'Weighted(7.0)'),
+  ('dataclass_loss', 'self.scale * mask', 'self.scale + mask'),
+  ('plain_loss', ', Plain(1.0)', ', Plain(7.0)'),
+  ('plain_loss', 'self.scale * self', 'self.scale + self'),
+  ('plain_loss', 'return z\n\n@jax', 'return z**4\n\n@jax'),
+  ('bound', 'bound = Plain(1.0)', 'bound = Plain(7.0)'),
+  ('bound', 'return z\n\n@jax', 'return z**4\n\n@jax'),
+])
+def test_what_a_loss_reads_counts(name, old, new):
+  assert SOURCE.count(old) == 1
+  before = describe(load(SOURCE, name))
+  assert describe(load(SOURCE, name)) == before
+  assert describe(load(SOURCE.replace(old, new), name)) != before
+  assert describe(load(SOURCE.replace('return 5', 'return 6'), name)) == before

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import multiscale_inversion
-from experiments import cli, figures, predict, run, skipped
+from experiments import cli, data_display, figures, predict, run
 from multiscale_inversion.data.images import Skipped
 from tests.experiments import tiny
 
@@ -88,13 +88,13 @@ def test_figures_name_the_classes(trained):
 
 
 def test_skipped_images_are_shown_up_to_some_number(capsys):
-  skipped.show([Skipped(f'{n}.png', 'broken') for n in range(12)])
+  data_display.show_skipped([Skipped(f'{n}.png', 'broken') for n in range(12)])
   lines = capsys.readouterr().err.splitlines()
   assert lines[:10] == [f'warning: {n}.png: broken' for n in range(10)]
   assert lines[10:] == ['warning: 12 images were skipped, 2 more than are named above']
-  skipped.show([Skipped('a.png', 'broken')])
+  data_display.show_skipped([Skipped('a.png', 'broken')])
   assert capsys.readouterr().err.splitlines()[1:] == ['warning: 1 image was skipped']
-  skipped.show([])
+  data_display.show_skipped([])
   assert capsys.readouterr().err == ''
 
 
