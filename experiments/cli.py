@@ -61,6 +61,8 @@ def _load(named: str) -> ConfigDict:
     return runpy.run_path(file)['get_config'](*argument)
   except KeyError as error:
     raise UserError(f'--config: {file} has no function get_config ({error} is missing)') from error
+  except UserError as error:
+    raise UserError(f'--config: {file}: {error}') from error
   except Exception as error:
     message = ' '.join(str(error).split())
     raise UserError(f'--config: {file}: {type(error).__name__}: {message}') from error

@@ -10,6 +10,7 @@ Exit status: 0 done, 1 diverged, 2 wrong input, 130 interrupted.
 import shlex
 import signal
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -40,16 +41,21 @@ def main(argv: list[str]) -> int:
     return 1
   if not parallel.is_main_process():
     return 0
+  print(finished(summary, workdir))
+  return 0
+
+
+def finished(summary: dict[str, Any], workdir: str) -> str:
+  """The last line of a run: the test error, of several seeds its mean and standard deviation."""
   seeds = [run['seed'] for run in summary.get('seeds', [summary])]
   several = len(seeds) > 1
   whose = f'seeds {seeds[0]} to {seeds[-1]}: mean' if several else f'seed {seeds[0]}:'
   spread = f' ± {summary["test_error_std"]:.2f}' if several else ''
-  print(
+  return (
       f'finished: {summary["dataset"]}, {summary["num_labeled"]} labels, {summary["objective"]}, '
       f'{whose} test error {summary["test_error"]:.2f}{spread} % after '
       f'{summary["num_epochs"]:.4g} epochs in {summary["wall_time_s"]:.0f} s; see {workdir}'
   )
-  return 0
 
 
 class StopRequest:

@@ -171,9 +171,11 @@ class _Run:
     for seed, scalars in zip(self._setup.seeds, self._scalars, strict=True):
       loss = scalars['train/loss']
       if not math.isfinite(loss):
+        own = self._config.objective.name == 'function'
         raise Diverged(
             f'the loss is {loss} at step {self._step} (seed {seed}): training diverged with '
             f'learning_rate {self._config.learning_rate}; a smaller one may do'
+            + (', if objective.function is finite by itself' if own else '')
         )
 
   def _test(self) -> list[dict[str, float]]:

@@ -9,28 +9,7 @@ from experiments import defaults
 from multiscale_inversion import data, losses, networks, objectives, precision, seeds
 from multiscale_inversion.data import augmentation, corruption, images
 from multiscale_inversion.data.splits import UNLABELED
-from multiscale_inversion.errors import UserError, check_choice, check_range
-from multiscale_inversion.networks import layers, normalization
-
-_HUGE = 2**31 - 1
-
-
-def _choice(names: Callable[[], Any]) -> Callable[[str, Any], None]:
-  return lambda key, value: check_choice(key, value, names())
-
-
-def _range(low: float, high: float, *, open_end: bool = False) -> Callable[[str, Any], None]:
-  return lambda key, value: check_range(key, value, low, high, open_end=open_end)
-
-
-def _layers(key: str, value: Any) -> None:
-  if not value or any(not isinstance(v, int) or v < 0 for v in value) or len({*value}) < len(value):
-    raise UserError(f'{key}: {value!r}; allowed: a tuple of different layers, as (0, 3)')
-
-
-def _layer_weights(key: str, value: Any) -> None:
-  if not value or any(not isinstance(v, int | float) or v < 0 for v in value):
-    raise UserError(f'{key}: {value!r}; allowed: a tuple of numbers from 0 up, as (1.0, 0.5)')
+from multiscale_inversion.errors import HUGE, UserError, in_choices, in_range
 
 
 def _epochs(key: str, value: Any) -> None:
@@ -39,72 +18,59 @@ def _epochs(key: str, value: Any) -> None:
     raise UserError(f'{key}: {value!r}; allowed: a tuple of ascending whole epochs from 1 on')
 
 
-_positive = _range(1, _HUGE)
+_positive = in_range(1, HUGE)
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.name': lambda key, value: data.defaults(value),
     'data.num_labeled': _positive,
-    'data.unlabeled': _choice(lambda: UNLABELED),
-    'data.corruption': _choice(lambda: corruption.NAMES),
-    'data.corruption_level': _range(0, _HUGE),
-    'data.placement': _choice(lambda: ('device', 'host')),
+    'data.unlabeled': in_choices(lambda: UNLABELED),
+    'data.corruption': in_choices(lambda: corruption.NAMES),
+    'data.corruption_level': in_range(0, HUGE),
+    'data.placement': in_choices(lambda: ('device', 'host')),
     'data.image_size': _positive,
-    'data.channels': _choice(lambda: images.CHANNELS),
-    'data.test_fraction': _range(1e-6, 1, open_end=True),
+    'data.channels': in_choices(lambda: images.CHANNELS),
+    'data.test_fraction': in_range(1e-6, 1, open_end=True),
     'network.name': lambda key, value: networks.constructor(value),
-    'network.blocks_per_group': _positive,
-    'network.depth': _positive,
-    'network.width': _positive,
-    'network.kernel_size': _positive,
-    'network.num_heads': _positive,
-    'network.patch_size': _positive,
-    'network.activation': _choice(lambda: layers.ACTIVATIONS),
-    'network.negative_slope': _range(0, 1),
-    'network.pooling': _choice(lambda: layers.POOLINGS),
-    'network.dropout_rate': _range(0, 1, open_end=True),
-    'network.batch_norm_inverse': _choice(lambda: normalization.INVERSE_MODES),
-    'network.batch_norm_momentum': _range(0, 1, open_end=True),
-    'network.batch_norm_epsilon': _range(0, 1),
-    'network.initializer': _choice(lambda: layers.INITIALIZERS),
-    'augmentation.weak': _choice(augmentation.names),
-    'augmentation.strong': _choice(augmentation.names),
+    **{f'network.{option}': check for option, check in networks.OPTION_CHECKS.items()},
+    'augmentation.weak': in_choices(augmentation.names),
+    'augmentation.strong': in_choices(augmentation.names),
     'objective.name': lambda key, value: objectives.check_name(value),
-    'objective.alpha': _range(0, 1),
-    'objective.beta': _range(0, 1),
-    'objective.reduction': _choice(lambda: objectives.REDUCTIONS),
-    'objective.unlabeled': _choice(lambda: objectives.UNLABELED),
-    'objective.layers': _layers,
-    'objective.layer_weights': _layer_weights,
-    'objective.form': _choice(lambda: losses.FORMS),
-    'objective.rule': _choice(lambda: objectives.RULES),
-    'objective.rate': _range(0, 1e6),
-    'objective.power': _range(0, 1e6),
-    'objective.decay': _range(0, 1, open_end=True),
-    'objective.weight': _range(0, 1e6),
-    'objective.rampup': _range(0, 1),
-    'objective.ramp_start': _range(0, 1),
-    'objective.ramp_end': _range(0, 1),
-    'objective.threshold': _range(0, 1),
-    'objective.epsilon': _range(0, 1e6),
-    'objective.xi': _range(1e-12, 1e6),
-    'objective.num_iterations': _range(0, 100),
-    'seed': _range(0, _HUGE),
+    'objective.alpha': in_range(0, 1),
+    'objective.beta': in_range(0, 1),
+    'objective.reduction': in_choices(lambda: objectives.REDUCTIONS),
+    'objective.unlabeled': in_choices(lambda: objectives.UNLABELED),
+    'objective.layers': objectives.check_layers,
+    'objective.layer_weights': objectives.check_layer_weights,
+    'objective.form': in_choices(lambda: losses.FORMS),
+    'objective.rule': in_choices(lambda: objectives.RULES),
+    'objective.rate': in_range(0, 1e6),
+    'objective.power': in_range(0, 1e6),
+    'objective.decay': in_range(0, 1, open_end=True),
+    'objective.weight': in_range(0, 1e6),
+    'objective.rampup': in_range(0, 1),
+    'objective.ramp_start': in_range(0, 1),
+    'objective.ramp_end': in_range(0, 1),
+    'objective.threshold': in_range(0, 1),
+    'objective.epsilon': in_range(0, 1e6),
+    'objective.xi': in_range(1e-12, 1e6),
+    'objective.num_iterations': in_range(0, 100),
+    'seed': in_range(0, HUGE),
     'num_seeds': _positive,
-    'seeds_mode': _choice(lambda: seeds.MODES),
-    'batch_size': _range(2, _HUGE),
-    'labeled_fraction': _range(0, 1),
+    'seeds_mode': in_choices(lambda: seeds.MODES),
+    'batch_size': in_range(2, HUGE),
+    'labeled_fraction': in_range(0, 1),
     'num_epochs': _positive,
     'num_steps': _positive,
-    'learning_rate': _range(1e-12, 1e6),
+    'learning_rate': in_range(1e-12, 1e6),
     'decay_epochs': _epochs,
     'decay_reference_epochs': _positive,
-    'decay_factor': _range(1e-12, 1),
-    'precision': _choice(lambda: precision.NAMES),
+    'decay_factor': in_range(1e-12, 1),
+    'precision': in_choices(lambda: precision.NAMES),
     'num_devices': _positive,
     'eval_every_epochs': _positive,
     'eval_batch_size': _positive,
     'log_every_steps': _positive,
-    'checkpoint_every_seconds': _range(0, _HUGE),
+    'checkpoint_every_seconds': in_range(0, HUGE),
 }
 
 

@@ -19,7 +19,7 @@ def invert_module(
     names: Sequence[str],
     *,
     rngs: Mapping[str, jax.Array] | None = None,
-    mutable: Sequence[str] = (),
+    mutable: Sequence[str] | str = (),
     method: str | Callable[..., jax.Array] | None = None,
     **arguments,
 ) -> Inversion:
@@ -62,10 +62,12 @@ def invert_module(
   if isinstance(module, nnx.Module):
     raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
 
+  updated = [mutable] if isinstance(mutable, str) else list(mutable)
+
   def run(x, calls):
     with capture(calls):
       return module.apply(
-          variables, x, rngs=rngs, mutable=list(mutable), method=method, **arguments
+          variables, x, rngs=rngs, mutable=updated, method=method, **arguments
       )
 
   activations, reconstructions, updates = invert_calls(run, x, names)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.core import tracers
 
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.inversion import check_activation
 
 
 class Calls:
@@ -95,8 +96,13 @@ def invert_calls(
 
   Raises:
     UserError: as `Calls.check`.
-    TypeError: as `Calls.check`; also for an output that is not one floating-point array.
+    TypeError: as `Calls.check`; also for an x or an output that is not one floating-point array,
+      and for names that are a string.
   """
+  if isinstance(names, str):
+    raise TypeError(f'names: the string {names!r}; allowed: a sequence of names')
+  x = jnp.asarray(x)
+  check_activation(x, 'x')
   made = []
 
   def shapes(x):

@@ -1,7 +1,9 @@
 """Checks of a user's input: each error is one line that names what is wrong and what is allowed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+
+HUGE = 2**31 - 1
 
 
 class UserError(ValueError):
@@ -39,3 +41,13 @@ def check_range(
   if not inside:
     end = ')' if open_end else ']'
     raise UserError(f'{what}: {value!r} is out of range; allowed: [{low}, {high}{end}')
+
+
+def in_choices(allowed: Callable[[], Collection[Any]]) -> Callable[[str, Any], None]:
+  """`check_choice` as a function of what and value; the choices are asked for when it is called."""
+  return lambda what, value: check_choice(what, value, allowed())
+
+
+def in_range(low: float, high: float, *, open_end: bool = False) -> Callable[[str, Any], None]:
+  """`check_range` as a function of what and value."""
+  return lambda what, value: check_range(what, value, low, high, open_end=open_end)

@@ -76,7 +76,7 @@ def invert(
   if not stages:
     raise ValueError('invert: stages is empty; a network has at least one stage')
   x = jnp.asarray(x)
-  _check_activation(x, 'x')
+  check_activation(x, 'invert: x')
 
   activations, pullbacks, auxiliary = [x], [], []
   for index, stage in enumerate(stages):
@@ -125,16 +125,17 @@ def _with_auxiliary(stage: Stage, index: int) -> Callable[[jax.Array], tuple[jax
       z, aux = output
     else:
       z, aux = output, None
-    _check_activation(z, f'what stage {index} returned')
+    check_activation(z, f'invert: what stage {index} returned')
     return z, aux
 
   return apply
 
 
-def _check_activation(z: Any, what: str) -> None:
+def check_activation(z: Any, what: str) -> None:
+  """Raises a `TypeError` unless z is a floating-point array."""
   if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
     found = f'an array of {z.dtype}' if isinstance(z, jax.Array) else f'a {type(z).__name__}'
-    raise TypeError(f'invert: {what} is {found}; allowed: a floating-point array')
+    raise TypeError(f'{what} is {found}; allowed: a floating-point array')
 
 
 @jax.custom_jvp

@@ -206,10 +206,13 @@ def multiscale_reconstruction(
     Shape [N].
 
   Raises:
-    ValueError: if the weights are not as many as the layers, or see `layer_losses`.
+    UserError: for a layer that there is not; see `layer_losses`, too.
+    ValueError: if the weights are not as many as the layers.
   """
   values = layer_losses(inversion, form, stop_target)
   layers = range(len(values)) if layers is None else layers
+  if not {*layers} <= {*range(len(values))}:
+    raise UserError(f'objective.layers: {layers}; allowed: 0 to {len(values) - 1}')
   weights = [1 / len(layers)] * len(layers) if layer_weights is None else layer_weights
   if len(weights) != len(layers):
     raise ValueError(f'layer_weights: {len(weights)} for {len(layers)} layers')

@@ -138,7 +138,8 @@ def create_state(
     num_train: size of the training set; needed where the objective remembers observations.
 
   Raises:
-    UserError: for a network with variables beside parameters and batch statistics.
+    UserError: for a network with variables beside parameters and batch statistics, or whose last
+      activation is not a logit a class.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
@@ -146,6 +147,12 @@ def create_state(
   if unknown:
     raise UserError(
         f'network: variables in {", ".join(sorted(unknown))}; allowed: {", ".join(_COLLECTIONS)}'
+    )
+  shape = jax.eval_shape(network.apply, variables, sample)[-1].shape
+  if shape != (1, network.num_classes):
+    raise UserError(
+        f'network: its last activation has the shape {shape} for one image; allowed: '
+        f'(1, {network.num_classes}), a logit a class'
     )
   params = variables['params']
   memory = {}

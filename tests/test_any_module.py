@@ -164,3 +164,15 @@ def test_one_backward_pass(branched):
     return str(jaxpr).count('dot_general')
 
   assert products(['inner', 'branch', 'shared:1', 'shared:0']) == products(['inner'])
+
+
+def test_arguments_of_the_wrong_kind(branched):
+  module, variables, x = branched
+  with pytest.raises(TypeError, match="names: the string 'branch'; allowed: a sequence of names"):
+    invert_module(module, variables, x, 'branch')
+  with pytest.raises(TypeError, match='x is an array of int32; allowed: a floating-point array'):
+    invert_module(module, variables, jnp.ones((2, 3), jnp.int32), ['branch'])
+  listed = invert_module(module, variables, x.tolist(), ['branch'], mutable='batch_stats')
+  found = invert_module(module, variables, x, ['branch'], mutable=['batch_stats'])
+  for ours, theirs in zip(jax.tree.leaves(listed), jax.tree.leaves(found), strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)

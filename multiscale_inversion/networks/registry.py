@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from multiscale_inversion.errors import UserError, check_options
+from multiscale_inversion.networks import options as options_lib
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.mlp import MLP
@@ -36,8 +37,15 @@ def register(name: str, network: type[Network]) -> None:
   """Makes a subclass of `LayeredNetwork` or `UnstagedNetwork` known to `create` as `name`.
 
   Raises:
+    UserError: for something else.
     ValueError: see `Registry.register`.
   """
+  if not (isinstance(network, type) and issubclass(network, Network)):
+    what = getattr(network, '__name__', f'a {type(network).__name__}')
+    raise UserError(
+        f'network {name}: {what}; allowed: a subclass of networks.LayeredNetwork or '
+        'networks.UnstagedNetwork'
+    )
   _NETWORKS.register(name, network)
 
 
@@ -76,7 +84,8 @@ def create(
     **options: the module's attributes, one of `option_names(name)` each.
 
   Raises:
-    UserError: for an unknown name, or an option that the network does not have.
+    UserError: for an unknown name, an option that the network does not have, or a value out of
+      range.
 
   Example:
     >>> network = create('resnet', num_classes=10, blocks_per_group=2, width=8)
@@ -84,6 +93,7 @@ def create(
     2
   """
   check_options('network', name, options, option_names(name))
+  options_lib.check(options)
   if num_classes < 2:
     raise UserError(f'network: num_classes is {num_classes}; allowed: at least 2')
   parameters = inspect.signature(_NETWORKS[name]).parameters

@@ -20,6 +20,8 @@ from multiscale_inversion.objectives.objective import (
 )
 from multiscale_inversion.objectives.paper import (
     UNLABELED,
+    check_layer_weights,
+    check_layers,
     input_reconstruction,
     labeled_cross_entropy,
     multiscale_reconstruction,
@@ -46,6 +48,8 @@ __all__ = [
     'Term',
     'Weight',
     'add',
+    'check_layer_weights',
+    'check_layers',
     'check_name',
     'create',
     'defaults',

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -149,9 +150,15 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
   Raises:
     UserError: for what is none of these.
   """
+  if not parts:
+    raise UserError('objective: a sum of nothing; allowed: one or more losses and objectives')
   terms, inverts = [], False
   for entry in parts:
     weight, part = entry if isinstance(entry, tuple) and len(entry) == 2 else (1.0, entry)
+    if not callable(weight) and not isinstance(weight, numbers.Real | jax.Array):
+      raise UserError(
+          f'objective: the weight {weight!r}; allowed: a number, or a function of the progress'
+      )
     if not callable(part) and not isinstance(part, ContextTerm):
       raise UserError(
           f'objective: {entry!r}; allowed: a loss, an objective, or (weight, one of them)'

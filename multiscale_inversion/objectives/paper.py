@@ -1,6 +1,7 @@
 """The paper's objectives: weighted sums of losses over an inversion (Eq. 5, 6, 8)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -60,14 +61,39 @@ def input_reconstruction(*, normalized: bool = True) -> Loss:
   return term
 
 
+def check_layers(what: str, layers: Any) -> None:
+  """Raises a `UserError` unless these are different layers, counted from 0."""
+  whole = all(isinstance(layer, int) and layer >= 0 for layer in layers)
+  if not layers or not whole or len({*layers}) < len(layers):
+    raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, as (0, 3)')
+
+
+def check_layer_weights(what: str, weights: Any) -> None:
+  """Raises a `UserError` unless these are numbers from 0 up, one above 0 among them."""
+  numbers = all(isinstance(weight, int | float) and weight >= 0 for weight in weights)
+  if not numbers or not any(weights):
+    raise UserError(
+        f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, as (1.0, 0.5)'
+    )
+
+
 def multiscale_reconstruction(
     layers: Sequence[int] | None = None,
     stop_target: bool = False,
     layer_weights: Sequence[float] | None = None,
     form: str = 'output',
 ) -> Loss:
-  """Lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`."""
+  """Lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`.
+
+  Raises:
+    UserError: for layers, weights or a form that cannot be; when called, for a layer that the
+      network does not have.
+  """
   check_choice('objective.form', form, losses.FORMS)
+  if layers is not None:
+    check_layers('objective.layers', layers)
+  if layer_weights is not None:
+    check_layer_weights('objective.layer_weights', layer_weights)
 
   def term(inversion, labels, mask):
     del labels, mask

@@ -57,6 +57,8 @@ _ADDITIONS: dict[str, Callable[..., Objective]] = {
     'multiscale': multiscale_added,
     'global': global_added,
 }
+# Objectives that have an addition already.
+_IN_IT = {('multiscale', 'multiscale'), ('learned', 'multiscale'), ('global', 'global')}
 
 
 def names() -> tuple[str, ...]:
@@ -77,6 +79,8 @@ def _functions(name: str) -> list[Callable[..., Objective]]:
   base, *added = name.split('+')
   for part in added:
     check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
+  if len({*added}) < len(added) or any((base, part) in _IN_IT for part in added):
+    raise UserError(f'objective.name: {name}; allowed: each reconstruction once')
   return [_OBJECTIVES[base], *(_ADDITIONS[part] for part in added)]
 
 

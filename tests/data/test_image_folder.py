@@ -270,7 +270,7 @@ def test_a_table_that_names_files_that_do_not_exist(tmp_path):
   (['file,label', 'images/0.png,a', './images/0.png,b'],
    'labels.csv, line 3: ./images/0.png stands in line 2 already; allowed: once'),
   (['file,label,label', 'images/0.png,a,b'], "line 1: 'file,label,label'; allowed: the names of"),
-  (['file,label', '"images/', '0.png",a'], 'a file of several lines; allowed: one (an open quote?)'),
+  (['file,label', '"images/', '0.png",a'], 'a file of several lines; allowed: one (an open quo'),
   (['file,label', '"images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
   (['file,label', 'images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
   (['file,label,split', 'images/0.png,a,val'],

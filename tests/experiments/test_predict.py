@@ -12,6 +12,7 @@ from PIL import Image
 
 import multiscale_inversion
 from experiments import cli, data_display, figures, predict, run
+from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.images import Skipped
 from tests.experiments import tiny
 
@@ -207,3 +208,14 @@ def test_grey_images():
   pixels = np.asarray(picture)
   np.testing.assert_array_equal(pixels[::64, :256:64], image[..., 0])
   assert (pixels[:, -256:] == 75).all()  # zero is the mean
+
+
+def test_a_line_says_what_was_read():
+  images, labels = np.zeros((7, 2, 2, 1), np.uint8), np.array([0, 0, 1, 2, -1, -1, 2], np.int32)
+  dataset = Dataset('mine', images, labels, images[:3], labels[:3], ('a', 'NaN', 'c'))
+  assert data_display.describe(dataset, Sampler(3, 4, 1, 1)) == (
+    'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes, with label + for testing: '
+    'a 2 + 2, NaN 1 + 1, c 2 + 0'
+  )
+  many = dataset._replace(class_names=tuple('abcdefghijklm'))
+  assert data_display.describe(many, Sampler(3, 4, 1, 1)).endswith(', i 0 + 0, j 0 + 0, 3 more')

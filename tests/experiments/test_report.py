@@ -68,6 +68,17 @@ def test_a_column_says_what_rows_differ_in():
   ]
 
 
+def test_names_that_a_users_file_registers():
+  """They are none of the report's; what is known keeps its defaults."""
+  known = _run('multiscale', 0, 8.0)
+  known['config']['network']['name'] = known['network'] = 'a_users_own'
+  spelled = _run('multiscale', 1, 9.0)
+  spelled['config']['network']['name'] = spelled['network'] = 'a_users_own'
+  spelled['config']['objective'] |= {'reduction': 'batch', 'stop_target': False}  # its defaults
+  (line,) = report.table([known, spelled]).splitlines()[2:]
+  assert line.endswith('| 8.50 ± 0.71 | 0: 8.00, 1: 9.00 |')
+
+
 def test_paired_differences():
   runs = [_run('multiscale', seed, error) for seed, error in enumerate([3.0, 4.0, 5.0])]
   runs += [_run('global', seed, error) for seed, error in enumerate([4.0, 7.0, 7.0, 99.0])]

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -378,6 +379,24 @@ def test_changed_configuration_is_refused(whole, monkeypatch):
   ]
   assert '--workdir' in text
   assert files(whole['workdir']) == before
+
+
+def test_a_folder_is_free_until_there_is_a_checkpoint(tmp_path):
+  """A run that has failed before left nothing to go on with: the corrected one takes its place."""
+  workdir = str(tmp_path)
+  for failing in (
+    {'objective.name': 'function', 'objective.function': lambda *a: jnp.ones(3)},  # while compiling
+    {'learning_rate': 1e6},  # diverges, after a record
+  ):
+    with pytest.raises((UserError, run.Diverged)):
+      run.train_and_evaluate(make_config(**failing), workdir)
+    assert (tmp_path / 'config.json').exists()
+  with pytest.raises(run.Interrupted):
+    run.train_and_evaluate(make_config(seed=3), workdir, stop_at(1))
+  assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 3
+  assert json.loads((tmp_path / 'config.json').read_text())['learning_rate'] == 0.002
+  with pytest.raises(UserError, match='holds a run of another configuration: seed was 3, now 0'):
+    run.train_and_evaluate(make_config(), workdir)
 
 
 @pytest.mark.parametrize('changes', [

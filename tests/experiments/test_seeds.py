@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from experiments import figures, records, report, run
+from experiments import figures, main, records, report, run
 from multiscale_inversion import writers
 from multiscale_inversion.errors import UserError
 from tests.experiments import tiny
@@ -60,6 +60,18 @@ def test_each_seed_is_its_single_run(tmp_path, single, mode):
     of_seeds = [single[seed][0][index] for seed in SEEDS]
     expected = {key: statistics.mean(r[key] for r in of_seeds) for key in record}
     assert record == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_the_last_line_says_whose_the_error_is():
+  summary = {
+    'dataset': 'digits', 'num_labeled': 50, 'objective': 'global', 'seed': 2, 'test_error': 4.0,
+    'num_epochs': 10.0, 'wall_time_s': 7.2,
+  }
+  assert main.finished(summary, 'x') == (
+    'finished: digits, 50 labels, global, seed 2: test error 4.00 % after 10 epochs in 7 s; see x'
+  )
+  summary |= {'test_error_std': 1.5, 'seeds': [{'seed': n, 'test_error': 4} for n in (2, 3, 4)]}
+  assert 'global, seeds 2 to 4: mean test error 4.00 ± 1.50 % after' in main.finished(summary, 'x')
 
 
 def test_resumed_seeds(tmp_path, single):

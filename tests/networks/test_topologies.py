@@ -150,3 +150,16 @@ def test_wrong_sizes(options, message):
   network = networks.create('vit', CLASSES, **options)
   with pytest.raises(UserError, match=message):
     jax.eval_shape(network.init, jax.random.key(0), jnp.ones((1, 4, 4, 1)))
+
+
+@pytest.mark.parametrize(('name', 'options', 'message'), [
+  ('mlp', {'depth': 0}, r'network\.depth: 0 is out of range'),
+  ('gru', {'depth': -1}, r'network\.depth: -1 is out of range'),
+  ('lstm', {'dropout_rate': 2.0}, r'network\.dropout_rate: 2\.0 is out of range'),
+  ('vit', {'num_heads': 0}, r'network\.num_heads: 0 is out of range'),
+  ('resnet', {'blocks_per_group': 0}, r'network\.blocks_per_group: 0 is out of range'),
+  ('cnn_1d', {'batch_norm_inverse': 'x'}, r"network\.batch_norm_inverse: unknown 'x'; allowed"),
+])
+def test_options_out_of_range(name, options, message):
+  with pytest.raises(UserError, match=message):
+    networks.create(name, CLASSES, **options)

@@ -160,3 +160,22 @@ class CountingNetwork(networks.UnstagedNetwork):
 def test_variables_that_a_train_state_does_not_hold(float64):
   with pytest.raises(UserError, match='variables in counts; allowed: params, batch_stats'):
     training.create_state(CountingNetwork(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
+
+
+class Flat(CountingNetwork):
+  def setup(self):
+    self.module = nn.Dense(CLASSES + 1)
+
+  def logits(self, x, train, inverse):
+    return self.module(x.reshape(len(x), -1))
+
+
+def test_logits_that_are_not_as_many_as_the_classes(float64):
+  with pytest.raises(UserError, match=r'the shape \(1, 4\) for one image; allowed: \(1, 3\)'):
+    training.create_state(Flat(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
+
+
+@pytest.mark.parametrize('other', [nn.Dense, Skipping(), lambda num_classes: None])
+def test_what_is_no_network_is_not_registered(other):
+  with pytest.raises(UserError, match=r'network mine: .*; allowed: a subclass of networks\.'):
+    networks.register('mine', other)

@@ -1,5 +1,7 @@
 """Sums, weights, schedules, groups: objectives against the same sums by hand."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,3 +166,41 @@ def test_registration():
   for name, message in [('multiscale', "library's own"), ('a+b', 'letters')]:
     with pytest.raises(ValueError, match=message):
       objectives.register(name, lambda: add(first))
+
+
+@pytest.mark.parametrize('name', [
+  'multiscale+multiscale', 'learned+multiscale', 'global+global', 'fixmatch+multiscale+multiscale',
+  'fixmatch+global+multiscale+global',
+])
+def test_a_reconstruction_is_added_once(name):
+  with pytest.raises(UserError, match=rf'objective\.name: {re.escape(name)}; allowed: each'):
+    objectives.create(name)
+  objectives.check_name('fixmatch+global+multiscale')
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+  ({'layers': (0, 0)}, r'objective\.layers: \(0, 0\); allowed'),
+  ({'layers': (-1,)}, r'objective\.layers: \(-1,\); allowed'),
+  ({'layers': ()}, r'objective\.layers: \(\); allowed'),
+  ({'layer_weights': (0, 0.0)}, r'objective\.layer_weights: \(0, 0\.0\); allowed'),
+  ({'layer_weights': (1, -1)}, r'objective\.layer_weights: \(1, -1\); allowed'),
+])
+def test_layers_and_weights_that_cannot_be(options, message):
+  for name in ('multiscale', 'pi_model+multiscale'):
+    with pytest.raises(UserError, match=message):
+      objectives.create(name, **options)
+
+
+def test_a_layer_that_there_is_not():
+  objective = add(objectives.create('multiscale', layers=(0, 9)))
+  inversion = Inversion((jnp.ones((2, 3)), LOGITS[:2]), (jnp.ones((2, 3)),), (None,))
+  with pytest.raises(UserError, match=r'objective\.layers: \(0, 9\); allowed: 0 to 0'):
+    objective(inversion, LABELS[:2], MASK[:2])
+
+
+def test_sums_that_cannot_be():
+  with pytest.raises(UserError, match='a sum of nothing'):
+    add()
+  with pytest.raises(UserError, match=r"the weight '0\.5'; allowed: a number, or a function"):
+    add(('0.5', first))
+  assert add((jnp.float32(0.5), first), (np.float32(0.5), first)).terms
