@@ -24,11 +24,11 @@ def describe(dataset: Dataset, sampler: Sampler) -> str:
       np.bincount(labels[labels >= 0], minlength=len(names))
       for labels in (dataset.train_labels, dataset.test_labels)
   ]
-  classes = [f'{name} {train} + {test}' for name, train, test in zip(names, *counts, strict=True)]
+  classes = [f'{name}: {train} + {test}' for name, train, test in zip(names, *counts, strict=True)]
   more = f', {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
   return (
       f'{dataset.name}: {sampler.num_labeled} labeled, {sampler.num_unlabeled} unlabeled, '
-      f'{len(dataset.test_labels)} test images; {len(names)} classes, with label + for testing: '
+      f'{len(dataset.test_labels)} test images; {len(names)} classes, with a label + for testing: '
       f'{", ".join(classes[:_SHOWN])}{more}'
   )
 

@@ -214,8 +214,8 @@ def test_a_line_says_what_was_read():
   images, labels = np.zeros((7, 2, 2, 1), np.uint8), np.array([0, 0, 1, 2, -1, -1, 2], np.int32)
   dataset = Dataset('mine', images, labels, images[:3], labels[:3], ('a', 'NaN', 'c'))
   assert data_display.describe(dataset, Sampler(3, 4, 1, 1)) == (
-    'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes, with label + for testing: '
-    'a 2 + 2, NaN 1 + 1, c 2 + 0'
+    'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes, with a label + for testing: '
+    'a: 2 + 2, NaN: 1 + 1, c: 2 + 0'
   )
   many = dataset._replace(class_names=tuple('abcdefghijklm'))
-  assert data_display.describe(many, Sampler(3, 4, 1, 1)).endswith(', i 0 + 0, j 0 + 0, 3 more')
+  assert data_display.describe(many, Sampler(3, 4, 1, 1)).endswith(', i: 0 + 0, j: 0 + 0, 3 more')
