@@ -71,7 +71,7 @@ class Setup(NamedTuple):
   def _initial_state(self, seed: int) -> training.TrainState:
     trainer, shape = self.trainer, self.dataset.train_images.shape[1:]
     key = training.keys_from_seed(seed).init
-    return training.create_state(
+    state = training.create_state(
         trainer.network,
         trainer.optimizer,
         key,
@@ -79,6 +79,8 @@ class Setup(NamedTuple):
         trainer.objective,
         len(self.dataset.train_images),
     )
+    training.check_axis(trainer.network, state, trainer.axis_name)
+    return state
 
 
 def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:

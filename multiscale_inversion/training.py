@@ -168,6 +168,21 @@ def create_state(
   )
 
 
+def check_axis(network: Network, state: TrainState, axis_name: str | None) -> None:
+  """Checks that batch statistics are taken over all devices of a mapped axis.
+
+  Raises:
+    UserError: for a network that has some and knows nothing of the axis: each device would have its
+      own, of which one's would be kept.
+  """
+  own = getattr(network, 'axis_name', None)
+  if axis_name is not None and state.batch_stats and own != axis_name:
+    raise UserError(
+        'num_devices: the network has batch statistics, and no attribute axis_name for its batch '
+        'norm; allowed: 1, or a network with it'
+    )
+
+
 def _unchanged(key: jax.Array, images: jax.Array) -> jax.Array:
   del key
   return images

@@ -162,6 +162,19 @@ def test_variables_that_a_train_state_does_not_hold(float64):
     training.create_state(CountingNetwork(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
 
 
+def test_statistics_that_know_nothing_of_the_devices(float64):
+  with_statistics, without = (
+    training.create_state(network, optax.sgd(0.1), jax.random.key(0), (2, 3, 1))
+    for network in (Network(), Network(statistics=False))
+  )
+  training.check_axis(Network(), with_statistics, None)
+  training.check_axis(Network(statistics=False), without, 'batch')
+  with pytest.raises(UserError, match='no attribute axis_name'):
+    training.check_axis(Network(), with_statistics, 'batch')
+  aware = problems.UnstagedMLP(CLASSES, depth=1, width=4, axis_name='batch')
+  training.check_axis(aware, with_statistics, 'batch')
+
+
 class Flat(CountingNetwork):
   def setup(self):
     self.module = nn.Dense(CLASSES + 1)
