@@ -3,13 +3,16 @@
 `config.json`, `data.json`, `summary.json`.
 """
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -131,24 +134,52 @@ def has_begun(workdir: str) -> bool:
   return saved or os.path.exists(os.path.join(workdir, 'summary.json'))
 
 
-def claim(workdir: str, config: ConfigDict, dataset: data.Dataset) -> None:
+@contextlib.contextmanager
+def claim(workdir: str, config: dict[str, Any], dataset: data.Dataset) -> Iterator[None]:
   """Makes the folder of a configuration's run, if there is none yet, and says what it is.
 
-  Writes `config.json` and `data.json`, in place of those of a run that has not begun.
+  Writes `config.json` and `data.json`, in place of those of a run that has not begun. The folder is
+  this process's as long as the context lasts.
+
+  Args:
+    workdir: the folder.
+    config: the run's, as `config.json` is to hold it.
+    dataset: the run's.
 
   Raises:
-    UserError: if the folder cannot be made.
+    UserError: if the folder cannot be made, or another run is under way in it.
   """
   try:
     os.makedirs(workdir, exist_ok=True)
   except OSError as error:
     raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
-  begun = has_begun(workdir)
-  contents = {CONFIG_FILE: config.to_dict(), DATA_FILE: _data_record(dataset)}
-  for name, content in contents.items():
-    path = os.path.join(workdir, name)
-    if not (begun and os.path.exists(path)):
-      write_json(path, as_json(content))
+  with _locked(workdir):
+    begun = has_begun(workdir)
+    contents = {CONFIG_FILE: config, DATA_FILE: as_json(_data_record(dataset))}
+    for name, content in contents.items():
+      path = os.path.join(workdir, name)
+      if not (begun and os.path.exists(path)):
+        write_json(path, content)
+    yield
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+  """Keeps other processes out of a folder, until it is left or this process ends."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    os.close(descriptor)
+    raise UserError(
+        f'{folder}: another run is under way in it; allowed: another --workdir=DIR, or to wait'
+    ) from error
+  except OSError as error:  # some network file systems have no locks
+    print(f'warning: {folder} cannot be locked: {error.strerror}', file=sys.stderr)
+  try:
+    yield
+  finally:
+    os.close(descriptor)
 
 
 def check_data(workdir: str, dataset: data.Dataset) -> None:

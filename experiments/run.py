@@ -1,5 +1,6 @@
 """One run: train, evaluate, record; resumed where it was interrupted."""
 
+import contextlib
 import math
 import os
 import statistics
@@ -64,17 +65,20 @@ def train_and_evaluate(
     return summary
   setup = setup_lib.build(config)
   records.check_data(workdir, setup.dataset)
-  if parallel.is_main_process():
+  main = parallel.is_main_process()
+  if main:
     data_display.show(setup.dataset, setup.sampler)
-    records.claim(workdir, resolved, setup.dataset)
-  run = _Run(resolved, setup, workdir)
-  try:
-    run.train(should_stop)
-  finally:
-    run.close()
-  summary = records.as_json(run.summary(command))
-  if parallel.is_main_process():
-    records.write_json(summary_path, summary)
+  # As of now: the file of a user's loss may change while it trains.
+  recorded = records.as_json(resolved.to_dict())
+  with records.claim(workdir, recorded, setup.dataset) if main else contextlib.nullcontext():
+    run = _Run(resolved, setup, workdir)
+    try:
+      run.train(should_stop)
+    finally:
+      run.close()
+    summary = records.as_json(run.summary(command, recorded))
+    if main:
+      records.write_json(summary_path, summary)
   return summary
 
 
@@ -219,8 +223,8 @@ class _Run:
     self._checkpoints.save(self._step, progress, notes, variables)
     self._saved = time.monotonic()
 
-  def summary(self, command: str) -> dict[str, Any]:
-    """What `summary.json` holds."""
+  def summary(self, command: str, recorded: dict[str, Any]) -> dict[str, Any]:
+    """What `summary.json` holds; `recorded` is the configuration as `config.json` has it."""
     config = self._config
     errors = self._test_errors
     return {
@@ -238,7 +242,7 @@ class _Run:
         **self._each_seed(),
         **records.about_data(self._setup.dataset),
         'command': command,
-        'config': config.to_dict(),
+        'config': recorded,
         'hardware': records.hardware(),
         'versions': records.versions(),
     }

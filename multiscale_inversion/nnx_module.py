@@ -3,7 +3,9 @@
 import contextlib
 import contextvars
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 from flax import nnx
@@ -71,36 +73,50 @@ def _variables(model: nnx.Module) -> nnx.State:
 
 
 # What takes the outputs of the model that is running, and its submodules' paths by their identity.
-_Capture = tuple[Calls, Mapping[int, str]]
+_Capture = tuple[Calls, dict[int, str]]
 _CAPTURE: contextvars.ContextVar[_Capture | None] = contextvars.ContextVar('capture', default=None)
+_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
 def _capture(model: nnx.Module, calls: Calls) -> Iterator[None]:
   """Passes the outputs of submodules that are called within through `calls`, by their paths.
 
-  NNX has no interception of calls: the modules, which are a copy's, are given a class that has.
+  NNX has no interception of calls: the submodules' classes have another `__call__` meanwhile, which
+  does nothing else for other models and in other threads.
   """
-  paths = {}
+  paths, classes = {}, {}
   for path, module in nnx.iter_graph(model):
     if path and isinstance(module, nnx.Module):
       paths[id(module)] = '/'.join(map(str, path))
-      object.__setattr__(module, '__class__', _captured(type(module)))
+      defining = (c for c in type(module).__mro__ if '__call__' in vars(c))
+      classes |= {c: vars(c)['__call__'] for c in defining}
   token = _CAPTURE.set((calls, paths))
-  try:
-    yield
-  finally:
-    _CAPTURE.reset(token)
+  with _LOCK:
+    for cls, original in classes.items():
+      cls.__call__ = _captured(original)
+    try:
+      yield
+    finally:
+      for cls, original in classes.items():
+        cls.__call__ = original
+      _CAPTURE.reset(token)
 
 
-@functools.cache
-def _captured(module_class: type[nnx.Module]) -> type[nnx.Module]:
-  """A subclass whose calls are captured, and do nothing else."""
+def _captured(original: Any) -> Callable[..., Any]:
+  """A class's `__call__` that captures its outermost call of a module, not that of a base class."""
 
+  @functools.wraps(original)
   def call(self, *args, **kwargs):
-    output = module_class.__call__(self, *args, **kwargs)
     calls, paths = _CAPTURE.get() or (None, {})
-    path = paths.get(id(self))  # none in a transformation, which makes a copy of its own
-    return calls.returned(path, output) if path else output
+    run = original.__get__(self, type(self))
+    path = paths.pop(id(self), None)  # none in a transformation, which makes a copy of its own
+    if path is None:
+      return run(*args, **kwargs)
+    try:
+      output = run(*args, **kwargs)
+    finally:
+      paths[id(self)] = path
+    return calls.returned(path, output)
 
-  return type(module_class.__name__, (module_class,), {'__call__': call})
+  return call

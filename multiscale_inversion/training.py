@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import flax
 import jax
 import jax.numpy as jnp
 import optax
@@ -138,22 +139,12 @@ def create_state(
     num_train: size of the training set; needed where the objective remembers observations.
 
   Raises:
-    UserError: for a network with variables beside parameters and batch statistics, or whose last
-      activation is not a logit a class.
+    UserError: for a network that needs variables beside parameters and batch statistics, or whose
+      last activation is not a logit a class.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
-  unknown = variables.keys() - _COLLECTIONS
-  if unknown:
-    raise UserError(
-        f'network: variables in {", ".join(sorted(unknown))}; allowed: {", ".join(_COLLECTIONS)}'
-    )
-  shape = jax.eval_shape(network.apply, variables, sample)[-1].shape
-  if shape != (1, network.num_classes):
-    raise UserError(
-        f'network: its last activation has the shape {shape} for one image; allowed: '
-        f'(1, {network.num_classes}), a logit a class'
-    )
+  _check_network(network, variables, sample)
   params = variables['params']
   memory = {}
   if objective is not None:
@@ -166,6 +157,27 @@ def create_state(
       optimizer.init(params),
       memory,
   )
+
+
+def _check_network(network: Network, variables: Any, sample: jax.Array) -> None:
+  held = {name: variables[name] for name in _COLLECTIONS if name in variables}
+  num_classes = getattr(network, 'num_classes', None)
+  if num_classes is None:
+    raise UserError(f'network: {type(network).__name__} has no attribute num_classes')
+  try:
+    shape = jax.eval_shape(network.apply, held, sample)[-1].shape
+  except flax.errors.FlaxError as error:
+    unknown = ', '.join(sorted(variables.keys() - held))
+    if not unknown:
+      raise
+    raise UserError(
+        f'network: variables in {unknown}; allowed: {", ".join(_COLLECTIONS)}'
+    ) from error
+  if shape != (1, num_classes):
+    raise UserError(
+        f'network: its last activation has the shape {shape} for one image; allowed: '
+        f'(1, {num_classes}), a logit a class'
+    )
 
 
 def check_axis(network: Network, state: TrainState, axis_name: str | None) -> None:

@@ -1,5 +1,8 @@
 """NNX modules, against explicit Jacobians, finite differences and plain calls."""
 
+import inspect
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +56,37 @@ class Statistics(nnx.Module):
 
   def __call__(self, x):
     return self.head(self.dropout(jnp.tanh(self.norm(self.hidden(x)))))
+
+
+class Scaled(nnx.Linear):
+  """A submodule that calls its base class, which is one of the model's, too."""
+
+  def __call__(self, x):
+    return 2 * super().__call__(x)
+
+
+class Inquisitive(nnx.Module):
+  """It looks at what its submodules are."""
+
+  registered: ClassVar[list[type]] = []
+
+  def __init_subclass__(cls, *, tag='', **options):
+    super().__init_subclass__(**options)
+    cls.registered.append(cls)
+
+  def __init__(self, rngs):
+    self.first, self.second = linear(3, 3, rngs), Scaled(3, 2, rngs=rngs, param_dtype=jnp.float64)
+    self.table = Table(rngs)
+
+  def __call__(self, x):
+    assert type(self.first) is nnx.Linear and not callable(self.table)
+    assert next(iter(inspect.signature(self.first.__call__).parameters)) == 'inputs'
+    return self.second(jnp.tanh(self.first(x)) * self.table.values[...])
+
+
+class Table(nnx.Module):
+  def __init__(self, rngs):
+    self.values = nnx.Param(jnp.arange(3.0))
 
 
 @pytest.fixture
@@ -156,3 +190,19 @@ def test_one_backward_pass(x):
     return str(jaxpr).count('dot_general')
 
   assert products(['inner', 'branch', 'shared:1', 'shared:0']) == products(['inner'])
+
+
+def test_the_model_sees_nothing_of_it(x):
+  calls, registered = (nnx.Linear.__call__, Scaled.__call__), [*Inquisitive.registered]
+  model = Inquisitive(nnx.Rngs(0))
+  expected = model(x)
+  found = invert_nnx_module(model, x, ['first', 'second'])
+  np.testing.assert_array_equal(found.activations[-1], expected)
+  np.testing.assert_array_equal(found.activations[2], expected)
+  # r of the last value is the output itself; of a base class's call inside nothing is added.
+  np.testing.assert_array_equal(found.reconstructions[2], expected)
+  with pytest.raises(UserError, match=r'allowed: first, second$'):
+    invert_nnx_module(model, x, ['table'])
+  assert (nnx.Linear.__call__, Scaled.__call__) == calls
+  assert '__call__' not in vars(Table)
+  assert Inquisitive.registered == registered

@@ -174,7 +174,8 @@ def _checked(name: str, dataset: Any) -> Dataset:
           f'data set {name}: {part}_labels from {labels.min()} to {labels.max()}; allowed: {least} '
           f'to {most}, for {most + 1} class names'
       )
-    dataset = dataset._replace(**{f'{part}_labels': labels.astype(np.int32, copy=False)})
+    labels = labels.astype(np.int32, copy=False)
+    dataset = dataset._replace(**{f'{part}_images': images, f'{part}_labels': labels})
   if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
     raise UserError(
         f'data set {name}: images of shape {dataset.train_images.shape[1:]} for training and '

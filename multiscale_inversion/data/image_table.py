@@ -28,8 +28,8 @@ def find(table: str) -> list[Entry]:
     name, label, part = (row.get(column, '') for column in ('file', 'label', 'split'))
     if not name:
       raise UserError(f'{where}: no file; allowed: a path in the column file')
-    if '\n' in name:
-      raise UserError(f'{where}: {name!r}, a file of several lines; allowed: one (an open quote?)')
+    if '\n' in name + label:
+      raise UserError(f'{where}: {name!r}, {label!r}: of several lines; allowed: one (open quote?)')
     file = os.path.normpath(os.path.join(os.path.dirname(table), name))  # `./a.png` is `a.png`
     if file in lines:
       raise UserError(f'{where}: {name} stands in line {lines[file]} already; allowed: once')
@@ -57,7 +57,7 @@ def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
             f'{table}, line 1: {head.strip()!r}; allowed: the names of the columns, file,label or '
             'file,label,split, each once'
         )
-      reader = csv.reader(file, strict=True, **form)
+      reader = csv.reader(file, **form)
       for cells in reader:
         if any(map(str.strip, cells)):
           row = dict(zip(columns, map(str.strip, cells), strict=False))

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion import Inversion
@@ -155,7 +156,7 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
   terms, inverts = [], False
   for entry in parts:
     weight, part = entry if isinstance(entry, tuple) and len(entry) == 2 else (1.0, entry)
-    if not callable(weight) and not isinstance(weight, numbers.Real | jax.Array):
+    if not callable(weight) and not isinstance(weight, numbers.Real | np.ndarray | jax.Array):
       raise UserError(
           f'objective: the weight {weight!r}; allowed: a number, or a function of the progress'
       )

@@ -1,7 +1,7 @@
 """The paper's objectives: weighted sums of losses over an inversion (Eq. 5, 6, 8)."""
 
+import numbers
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -61,17 +61,17 @@ def input_reconstruction(*, normalized: bool = True) -> Loss:
   return term
 
 
-def check_layers(what: str, layers: Any) -> None:
+def check_layers(what: str, layers: Sequence[int]) -> None:
   """Raises a `UserError` unless these are different layers, counted from 0."""
-  whole = all(isinstance(layer, int) and layer >= 0 for layer in layers)
-  if not layers or not whole or len({*layers}) < len(layers):
+  whole = all(isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers)
+  if not len(layers) or not whole or len({*layers}) < len(layers):
     raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, as (0, 3)')
 
 
-def check_layer_weights(what: str, weights: Any) -> None:
+def check_layer_weights(what: str, weights: Sequence[float]) -> None:
   """Raises a `UserError` unless these are numbers from 0 up, one above 0 among them."""
-  numbers = all(isinstance(weight, int | float) and weight >= 0 for weight in weights)
-  if not numbers or not any(weights):
+  real = all(isinstance(weight, numbers.Real) and weight >= 0 for weight in weights)
+  if not real or not any(weights):
     raise UserError(
         f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, as (1.0, 0.5)'
     )

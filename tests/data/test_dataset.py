@@ -387,6 +387,8 @@ def test_labels_of_a_set_of_ones_own_become_int32(monkeypatch):
   data.register('mine', lambda folder: mine(train_labels=np.array([0, -1, 1, -1])))
   found = data.load('mine')
   assert found.train_labels.dtype == found.test_labels.dtype == np.int32
+  data.register('mine', lambda folder: mine(test_images=[*mine().test_images]))
+  assert data.load('mine').test_images.shape == (2, 2, 3, 1)
   data.register('mine', lambda folder: tuple(mine()))
   with pytest.raises(UserError, match=r'data set mine: a tuple; allowed: a data\.Dataset'):
     data.load('mine')

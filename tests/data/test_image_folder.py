@@ -246,6 +246,11 @@ def test_a_table_with_a_split_further_columns_and_absolute_paths(tmp_path):
   assert levels(found.test_images) == [2] and found.test_labels.tolist() == [1]
 
 
+def test_quotes_in_cells_that_do_not_count(tmp_path):
+  lines = ['file,note,label', *(f'{file},"so-called" {label},{label}' for file, label in ROWS)]
+  assert load(write_table(tmp_path, '\n'.join(lines))).class_names == ('a dog', 'cat')
+
+
 def test_a_table_with_spaces_and_one_file_by_two_paths(tmp_path):
   lines = ['"file", "label"', *(f'"{file}", "{label}"' for file, label in ROWS)]
   assert load(write_table(tmp_path, '\n'.join(lines))).class_names == ('a dog', 'cat')
@@ -270,9 +275,9 @@ def test_a_table_that_names_files_that_do_not_exist(tmp_path):
   (['file,label', 'images/0.png,a', './images/0.png,b'],
    'labels.csv, line 3: ./images/0.png stands in line 2 already; allowed: once'),
   (['file,label,label', 'images/0.png,a,b'], "line 1: 'file,label,label'; allowed: the names of"),
-  (['file,label', '"images/', '0.png",a'], 'a file of several lines; allowed: one (an open quo'),
-  (['file,label', '"images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
-  (['file,label', 'images/0.png,a', '"images/1.png,b'], 'cannot be read as CSV in UTF-8: '),
+  (['file,label', '"images/', '0.png",a'], 'of several lines; allowed: one (open quote?)'),
+  (['file,label', '"images/0.png,a', '"images/1.png,b'], 'line 3: '),
+  (['file,label', 'images/0.png,"a', 'images/1.png,b'], 'of several lines; allowed: one (open'),
   (['file,label,split', 'images/0.png,a,val'],
    "labels.csv, line 2: split is 'val'; allowed: train, test"),
   (['file,label,split', 'images/0.png,,test'], 'labels.csv, line 2: a test image without a label'),

@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import re
+import runpy
 import shutil
 
 import jax
@@ -397,6 +398,42 @@ def test_a_folder_is_free_until_there_is_a_checkpoint(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text())['learning_rate'] == 0.002
   with pytest.raises(UserError, match='holds a run of another configuration: seed was 3, now 0'):
     run.train_and_evaluate(make_config(), workdir)
+
+
+def test_a_folder_is_one_runs_at_a_time(tmp_path):
+  """Another is refused while the first goes on, before any checkpoint as well."""
+  seen = []
+
+  def other(step):
+    for config in (make_config(seed=3), make_config()):
+      with pytest.raises(UserError, match='another run is under way in it; allowed: another --wo'):
+        run.train_and_evaluate(config, str(tmp_path))
+    seen.append(step)
+    return True
+
+  with pytest.raises(run.Interrupted):
+    run.train_and_evaluate(make_config(), str(tmp_path), other)
+  assert seen
+  assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
+  with pytest.raises(run.Interrupted):  # free again
+    run.train_and_evaluate(make_config(), str(tmp_path), lambda step: step > seen[0])
+
+
+def test_a_summary_has_the_loss_as_it_was_at_the_start(tmp_path):
+  path = tmp_path / 'mine.py'
+  path.write_text('def loss(inversion, labels, mask):\n  return 1.0 * mask\n')
+  config = make_config(num_steps=2)
+  config.objective.name, config.objective.function = 'function', runpy.run_path(str(path))['loss']
+  config.objective.stop_target = None
+
+  def edit(step):
+    path.write_text('# A line more.\n' + path.read_text())
+    return False
+
+  summary = run.train_and_evaluate(config, str(tmp_path / 'run'), edit)
+  recorded = json.loads((tmp_path / 'run' / 'config.json').read_text())
+  assert summary['config']['objective'] == recorded['objective']
+  assert path.read_text().startswith('# A line more.')
 
 
 @pytest.mark.parametrize('changes', [

@@ -157,6 +157,30 @@ class CountingNetwork(networks.UnstagedNetwork):
     return self.module(x, train)
 
 
+class Sowing(CountingNetwork):
+  def setup(self):
+    self.module = nn.Dense(CLASSES)
+
+  def logits(self, x, train, inverse):
+    self.sow('losses', 'mean', x.mean())
+    return self.module(x.reshape(len(x), -1))
+
+
+def test_what_a_network_sows_is_not_needed(float64):
+  state = training.create_state(Sowing(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
+  assert state.params.keys() == {'module'}
+
+
+class Nameless(networks.LayeredNetwork):
+  def setup(self):
+    self.layers = []
+
+
+def test_a_network_without_a_number_of_classes(float64):
+  with pytest.raises(UserError, match='Nameless has no attribute num_classes'):
+    training.create_state(Nameless(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
+
+
 def test_variables_that_a_train_state_does_not_hold(float64):
   with pytest.raises(UserError, match='variables in counts; allowed: params, batch_stats'):
     training.create_state(CountingNetwork(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))

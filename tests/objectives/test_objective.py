@@ -191,6 +191,11 @@ def test_layers_and_weights_that_cannot_be(options, message):
       objectives.create(name, **options)
 
 
+def test_layers_and_weights_of_numpy():
+  for layers, weights in ((np.arange(2), np.ones(2)), ((np.int64(0),), (np.float32(2),))):
+    objectives.create('multiscale', layers=layers, layer_weights=weights)
+
+
 def test_a_layer_that_there_is_not():
   objective = add(objectives.create('multiscale', layers=(0, 9)))
   inversion = Inversion((jnp.ones((2, 3)), LOGITS[:2]), (jnp.ones((2, 3)),), (None,))
@@ -203,4 +208,4 @@ def test_sums_that_cannot_be():
     add()
   with pytest.raises(UserError, match=r"the weight '0\.5'; allowed: a number, or a function"):
     add(('0.5', first))
-  assert add((jnp.float32(0.5), first), (np.float32(0.5), first)).terms
+  assert add((jnp.float32(0.5), first), (np.float32(0.5), first), (np.array(0.5), first)).terms
