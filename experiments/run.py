@@ -66,11 +66,11 @@ def train_and_evaluate(
   setup = setup_lib.build(config)
   records.check_data(workdir, setup.dataset)
   main = parallel.is_main_process()
-  if main:
-    data_display.show(setup.dataset, setup.sampler)
   # As of now: the file of a user's loss may change while it trains.
   recorded = records.as_json(resolved.to_dict())
   with records.claim(workdir, recorded, setup.dataset) if main else contextlib.nullcontext():
+    if main:
+      data_display.show(setup.dataset, setup.sampler)
     run = _Run(resolved, setup, workdir)
     try:
       run.train(should_stop)

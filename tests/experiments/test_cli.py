@@ -343,7 +343,8 @@ def test_same_command_finishes_the_run(interrupted_run, terminal_run):
 def test_plain_lines_without_a_terminal(interrupted_run):
   for _, _, stderr in (interrupted_run['first'], interrupted_run['second']):
     assert '\x1b' not in stderr and '\r' not in stderr
-    shown = [line for line in stderr.splitlines() if not line.startswith('interrupted')]
+    read, *shown = [line for line in stderr.splitlines() if not line.startswith('interrupted')]
+    assert read.startswith('digits: 50 labeled, 1247 unlabeled, 500 test images; 10 classes, ')
     assert shown
     for line in shown:
       assert re.match(rf'epoch [\d.]+/{EPOCHS}  step \d+/{STEPS}(  |$)', line)
