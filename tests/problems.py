@@ -78,3 +78,21 @@ def make(case: str, mode: str = 'frozen', batch: int = 3, seed: int = 0) -> Prob
   mask = (np.arange(batch) % 2 == 0).astype(np.float64)
   labels = np.where(mask > 0, labels, -1)
   return Problem(network, variables['params'], variables['batch_stats'], x, labels, mask)
+
+
+def assert_inverted(inversion, by_hand, x, widths):
+  """Compares with Jacobians by additions to the values, taken forward, one value at a time.
+
+  Args:
+    inversion: of x, the values of `widths` in their order, and the output; each but x [N, width].
+    by_hand: (x, additions by name) -> output, the network written again.
+    x: shape [N, D].
+    widths: of the values, by name.
+  """
+  zeros = {name: jnp.zeros((len(x), width)) for name, width in widths.items()}
+  z = by_hand(x, zeros)
+  np.testing.assert_allclose(inversion.activations[-1], z, rtol=1e-12)
+  jacobians = jax.jacfwd(by_hand, (0, 1))(x, zeros)
+  expected = [jacobians[0], *(jacobians[1][name] for name in widths)]
+  for r, jacobian in zip(inversion.reconstructions, expected, strict=True):
+    np.testing.assert_allclose(r, jnp.einsum('nc,ncmd->md', z, jacobian), rtol=1e-10, atol=1e-12)

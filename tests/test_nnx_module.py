@@ -11,6 +11,7 @@ from flax import nnx
 
 from multiscale_inversion import invert_module, invert_nnx_module, losses
 from multiscale_inversion.errors import UserError
+from tests import problems
 
 pytestmark = pytest.mark.usefixtures('little_optimization', 'float64')
 
@@ -97,8 +98,8 @@ def x(float64):
 def test_branches(x):
   """Against the Jacobian by an addition to the value, taken forward, one call at a time."""
   model = Branched(nnx.Rngs(0))
-  names = ['shared:0', 'branch', 'shared:1', 'inner', 'inner/dense']
-  found = nnx.jit(lambda model, x: invert_nnx_module(model, x, names, scale=0.5))(model, x)
+  widths = {'shared:0': 3, 'branch': 3, 'shared:1': 3, 'inner': 4, 'inner/dense': 4}
+  found = nnx.jit(lambda model, x: invert_nnx_module(model, x, [*widths], scale=0.5))(model, x)
   dense = lambda module, z: z @ module.kernel[...] + module.bias[...]
 
   def by_hand(x, added):
@@ -108,14 +109,7 @@ def test_branches(x):
     y = jnp.tanh(dense(model.inner.dense, y) + added['inner/dense']) + added['inner']
     return dense(model.head, y)
 
-  widths = {'shared:0': 3, 'branch': 3, 'shared:1': 3, 'inner': 4, 'inner/dense': 4}
-  zeros = {name: jnp.zeros((4, width)) for name, width in widths.items()}
-  z = by_hand(x, zeros)
-  np.testing.assert_allclose(found.activations[-1], z, rtol=1e-12)
-  jacobians = jax.jacfwd(by_hand, (0, 1))(x, zeros)
-  expected = [jacobians[0], *(jacobians[1][name] for name in names)]
-  for r, jacobian in zip(found.reconstructions, expected, strict=True):
-    np.testing.assert_allclose(r, jnp.einsum('nc,ncmd->md', z, jacobian), rtol=1e-10, atol=1e-12)
+  problems.assert_inverted(found, by_hand, x, widths)
 
 
 def test_updates_what_a_call_updates(x):
