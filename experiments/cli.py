@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments import defaults
 from experiments.validation import flatten, unknown_key
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import StorageError, UserError
 
 USER_ERROR = 2
+STORAGE_ERROR = 3
 INTERRUPTED = 130
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of experiments/.')
@@ -86,6 +88,7 @@ def _set_none(config: ConfigDict, key: str) -> None:
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
   logging.set_verbosity(logging.ERROR)  # Libraries' notes belong to no one here.
+  warnings.showwarning = _show_warning
   if {'--help', '-h'} & {*sys.argv[1:]}:
     print(sys.modules[main.__module__].__doc__)
     sys.exit(0)
@@ -94,9 +97,17 @@ def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(USER_ERROR)
+  except StorageError as error:
+    print(f'error: {error}; the same command goes on when it can be written', file=sys.stderr)
+    sys.exit(STORAGE_ERROR)
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     sys.exit(INTERRUPTED)
+
+
+def _show_warning(message, *unused) -> None:
+  """Show a warning as a line, without the place in the code."""
+  print(f'warning: {" ".join(str(message).split())}', file=sys.stderr)
 
 
 def refuse_arguments(argv: list[str]) -> None:

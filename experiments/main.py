@@ -4,7 +4,8 @@ With `--workdir=DIR` in a folder of its own choice (else `runs/` and the configu
 with any key of the configuration overridden: `--config.seed=1 --config.objective.name=global`.
 The same command again resumes. With `--distributed=auto` (Cloud TPU, SLURM) or
 `--distributed=HOST:PORT,NUMBER,INDEX` several processes, each started so, train together.
-Exit status: 0 done, 1 diverged, 2 wrong input, 130 interrupted.
+Exit status: 0 done, 1 diverged, 2 wrong input, 3 the run's folder cannot be written, 130
+interrupted.
 """
 
 import shlex

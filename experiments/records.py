@@ -1,18 +1,12 @@
-"""The files of a run's folder beside its metrics and checkpoints.
+"""What a run records of itself, and whether a run that goes on is still the same."""
 
-`config.json`, `data.json`, `summary.json`.
-"""
-
-import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import re
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,8 +15,10 @@ from ml_collections import ConfigDict
 from experiments.fingerprint import describe
 from experiments.validation import flatten, from_record, resolve
 from multiscale_inversion import data
+from multiscale_inversion.data.checksum import checksum
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.trained import CHECKPOINTS, CONFIG_FILE, DATA_FILE
+from multiscale_inversion.files import read_json, write_json  # noqa: F401
+from multiscale_inversion.runs.folder import RunFolder
 
 # What may differ when a run is resumed: where things are, and how often one looks.
 FREE_KEYS = (
@@ -35,15 +31,6 @@ FREE_KEYS = (
 _FOLDER_FLAGS = ('workdir', 'config.data.data_dir')
 _DATA_DIR = re.compile(r'(data\.data_dir=)[^,]+')  # among `--set`'s
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'tensorflow-datasets')
-
-
-def write_json(path: str, content: Any) -> None:
-  """Writes a file whole or not at all."""
-  temporary = path + '.part'
-  with open(temporary, 'w', encoding='utf-8') as file:
-    json.dump(content, file, indent=2)
-    file.write('\n')
-  os.replace(temporary, path)
 
 
 def as_json(content: Any) -> Any:
@@ -92,21 +79,6 @@ def public_command(command: str) -> str:
   return shlex.join(found)
 
 
-def read_json(path: str) -> Any:
-  """Reads a file; None where there is none.
-
-  Raises:
-    UserError: if it does not hold JSON.
-  """
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding='utf-8') as file:
-    try:
-      return json.load(file)
-    except json.JSONDecodeError as error:
-      raise UserError(f'{path}: not JSON ({error})') from error
-
-
 def about_data(dataset: data.Dataset) -> dict[str, Any]:
   """What a summary says of the data set."""
   return {
@@ -124,96 +96,48 @@ def _data_record(dataset: data.Dataset) -> dict[str, Any]:
       'num_train_with_label': int((dataset.train_labels >= 0).sum()),
       'num_test': len(dataset.test_labels),
       'skipped': [': '.join(entry) for entry in dataset.skipped],
+      'sha256': checksum(dataset),
   }
 
 
-def has_begun(workdir: str) -> bool:
-  """Whether a folder holds a run that can go on or is finished: a checkpoint, or a summary."""
-  checkpoints = os.path.join(workdir, CHECKPOINTS)
-  saved = os.path.isdir(checkpoints) and any(map(str.isdigit, os.listdir(checkpoints)))
-  return saved or os.path.exists(os.path.join(workdir, 'summary.json'))
+def check_data(folder: RunFolder, dataset: data.Dataset) -> dict[str, Any]:
+  """Check that a run that is to go on has the data that it began with.
 
-
-@contextlib.contextmanager
-def claim(workdir: str, config: dict[str, Any], dataset: data.Dataset) -> Iterator[None]:
-  """Makes the folder of a configuration's run, if there is none yet, and says what it is.
-
-  Writes `config.json` and `data.json`, in place of those of a run that has not begun. The folder is
-  this process's as long as the context lasts.
-
-  Args:
-    workdir: the folder.
-    config: the run's, as `config.json` is to hold it.
-    dataset: the run's.
-
-  Raises:
-    UserError: if the folder cannot be made, or another run is under way in it.
-  """
-  try:
-    os.makedirs(workdir, exist_ok=True)
-  except OSError as error:
-    raise UserError(f'--workdir: {workdir} cannot be made a folder: {error.strerror}') from error
-  with _locked(workdir):
-    begun = has_begun(workdir)
-    contents = {CONFIG_FILE: config, DATA_FILE: as_json(_data_record(dataset))}
-    for name, content in contents.items():
-      path = os.path.join(workdir, name)
-      if not (begun and os.path.exists(path)):
-        write_json(path, content)
-    yield
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-  """Keeps other processes out of a folder, until it is left or this process ends."""
-  descriptor = os.open(folder, os.O_RDONLY)
-  try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    os.close(descriptor)
-    raise UserError(
-        f'{folder}: another run is under way in it; allowed: another --workdir=DIR, or to wait'
-    ) from error
-  except OSError as error:  # some network file systems have no locks
-    print(f'warning: {folder} cannot be locked: {error.strerror}', file=sys.stderr)
-  try:
-    yield
-  finally:
-    os.close(descriptor)
-
-
-def check_data(workdir: str, dataset: data.Dataset) -> None:
-  """Checks that a run that is to go on has the data that it began with.
+  Returns:
+    What `data.json` is to hold.
 
   Raises:
     UserError: if not: lists the differences.
   """
-  found = read_json(os.path.join(workdir, DATA_FILE))
-  if found is None or not has_begun(workdir):
-    return
   now = as_json(_data_record(dataset))
+  if not folder.has_begun():
+    return now
+  found = folder.data()
   keys = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
   differences = [
       f'{key} was {found.get(key)!r}, now {now[key]!r}'
       for key in keys
       if key in found and found[key] != now[key]
   ]
+  if not differences and found.get('sha256', now['sha256']) != now['sha256']:
+    differences = ['images, labels or their order are others']
   if differences:
     raise UserError(
-        f'{workdir} holds a run on other data: {"; ".join(differences)}; give --workdir=DIR for a '
+        f'{folder} holds a run on other data: {"; ".join(differences)}; give --workdir=DIR for a '
         'new run, or the old data to go on with this one'
     )
+  return now
 
 
-def check(workdir: str, config: ConfigDict) -> None:
+def check(folder: RunFolder, config: ConfigDict) -> None:
   """Checks that a folder is that of this configuration's run, or of none that has begun.
 
   Raises:
     UserError: if it belongs to a run of another configuration: lists the differences.
   """
-  found = read_json(os.path.join(workdir, CONFIG_FILE))
-  if found is None or not has_begun(workdir):
+  if not folder.has_begun():
     return
+  found = folder.config()
   # Keys younger than the run had the values that are now the defaults.
   found, wanted = (
       flatten(ConfigDict(as_json(c.to_dict()))) for c in (resolve(from_record(found)), config)
@@ -225,7 +149,7 @@ def check(workdir: str, config: ConfigDict) -> None:
   ]
   if differences:
     raise UserError(
-        f'{workdir} holds a run of another configuration: {"; ".join(differences)}; '
+        f'{folder} holds a run of another configuration: {"; ".join(differences)}; '
         'give --workdir=DIR for a new run, or the old configuration to go on with this one'
     )
 

@@ -1,12 +1,13 @@
 """What a finished run trained, from its folder."""
 
-import os
 from typing import Any
 
 from experiments import setup as setup_lib
 from experiments.validation import from_record
 from multiscale_inversion import training
 from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs.folder import RunFolder
 
 
 def trained(folder: str, run: dict[str, Any]) -> tuple[setup_lib.Setup, training.TrainState]:
@@ -15,13 +16,15 @@ def trained(folder: str, run: dict[str, Any]) -> tuple[setup_lib.Setup, training
   Args:
     folder: the run's.
     run: its summary.
+
+  Raises:
+    UserError: if there is no sound checkpoint, or it is of another version.
   """
   config = from_record(run['config'])
   config.num_devices, config.data.placement = 1, 'device'
   setup = setup_lib.build(config)
-  checkpoints = Checkpoints(os.path.join(folder, 'checkpoints'))
-  try:
-    progress, _ = checkpoints.restore(checkpoints.latest_step(), setup.initial_progress())
-  finally:
-    checkpoints.close()
-  return setup, progress.state
+  checkpoints = RunFolder(folder).checkpoints
+  found = Checkpoints(checkpoints).restore(setup.initial_progress())
+  if found is None:
+    raise UserError(f'{checkpoints}: no checkpoint; allowed: the folder of a finished run')
+  return setup, found.tree.state

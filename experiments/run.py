@@ -2,9 +2,9 @@
 
 import contextlib
 import math
-import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +17,10 @@ from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
 from multiscale_inversion import evaluation, parallel
-from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs.folder import METRICS, RunFolder
 from multiscale_inversion.seeds import unstack
-from multiscale_inversion.trained import CHECKPOINTS
 from multiscale_inversion.writers import NoWriter, SeedWriters, mean_scalars
 
 
@@ -53,40 +54,39 @@ def train_and_evaluate(
 
   Raises:
     UserError: for a wrong configuration, a missing data set, a folder of another run.
+    StorageError: if the folder cannot be written to; the call goes on from the last checkpoint.
     Interrupted: if `should_stop` said so; the state is saved.
-    Diverged: if the loss is not finite.
+    Diverged: if the loss or a parameter is not finite.
   """
   validate(config)
   resolved = resolve(config)
-  records.check(workdir, resolved)
-  summary_path = os.path.join(workdir, 'summary.json')
-  summary = records.read_json(summary_path)
+  folder = RunFolder(workdir)
+  records.check(folder, resolved)
+  summary = folder.summary()
   if summary is not None:
     return summary
   setup = setup_lib.build(config)
-  records.check_data(workdir, setup.dataset)
+  about_data = records.check_data(folder, setup.dataset)
   main = parallel.is_main_process()
   # As of now: the file of a user's loss may change while it trains.
   recorded = records.as_json(resolved.to_dict())
-  with records.claim(workdir, recorded, setup.dataset) if main else contextlib.nullcontext():
+  with folder.claim(recorded, about_data) if main else contextlib.nullcontext():
     if main:
       data_display.show(setup.dataset, setup.sampler)
-    run = _Run(resolved, setup, workdir)
-    try:
+    with contextlib.closing(_Run(resolved, setup, folder)) as run:
       run.train(should_stop)
-    finally:
-      run.close()
     summary = records.as_json(run.summary(command, recorded))
     if main:
-      records.write_json(summary_path, summary)
+      folder.write_summary(summary)
   return summary
 
 
 class _Run:
   """A run under way: the training's state, and the files and the display that it feeds."""
 
-  def __init__(self, config: ConfigDict, setup: setup_lib.Setup, workdir: str):
+  def __init__(self, config: ConfigDict, setup: setup_lib.Setup, folder: RunFolder):
     self._config = config
+    self._folder = folder
     self._setup = setup
     self._steps_per_epoch = setup.sampler.steps_per_epoch
     self._num_steps = setup.num_steps
@@ -101,21 +101,47 @@ class _Run:
 
     progress = setup.initial_progress()
     self._num_parameters = _size(progress.state.params) // len(setup.seeds)
-    self._checkpoints = Checkpoints(os.path.join(workdir, CHECKPOINTS))
-    self._step, earlier_seconds = 0, 0.0
-    latest = self._checkpoints.latest_step()
-    if latest is not None:
-      progress, notes = self._checkpoints.restore(latest, progress)
-      self._step, earlier_seconds = latest, notes['wall_time_s']
-      self._test_errors, self._scalars = notes['test_errors'], notes['scalars']
+    self._checkpoints = Checkpoints(folder.checkpoints)
+    self._step, earlier_seconds, num_records = 0, 0.0, 0
+    found = self._restored(progress)
+    if found is not None:
+      progress, self._step = found.tree, found.step
+      earlier_seconds = found.notes['wall_time_s']
+      num_records = found.notes.get('num_records', 0)
+      self._test_errors, self._scalars = found.notes['test_errors'], found.notes['scalars']
     self._progress = setup.devices.replicate(progress)
     make = steps.Streamed if setup.on_host else steps.Resident
     self._steps = make(setup, self._keys, self._step)
     self._started = time.monotonic() - earlier_seconds
     self._saved = time.monotonic()
     main = parallel.is_main_process()
-    self._writers = SeedWriters(workdir, self._step, setup.seeds) if main else NoWriter()
+    self._writers = SeedWriters(folder.path, self._step, setup.seeds) if main else NoWriter()
+    if self._writers.num_records < num_records:
+      lost = num_records - self._writers.num_records
+      warnings.warn(f'{folder}: {lost} records of {METRICS} are lost', stacklevel=1)
     self._display = display.create() if main else display.Nothing()
+
+  def _restored(self, like: Any) -> Checkpoint | None:
+    """The checkpoint to go on from; the folder is ready for those after it."""
+    found = self._checkpoints.restore(like)
+    step = found.step if found else 0
+    (first,) = parallel.from_main_process([step])
+    if step != first:
+      raise UserError(
+          f'{self._folder}: holds no checkpoint of step {first}, from which process 0 goes on; '
+          'allowed: a folder that all processes share'
+      )
+    if found is not None:
+      self._folder.check_digests(found.notes.get('files'))
+      missing = {'wall_time_s', 'test_errors', 'scalars'} - {*found.notes}
+      if missing or step > self._num_steps:
+        raise UserError(
+            f'{self._folder.checkpoints}: the checkpoint of step {step} is not of this run of '
+            f'{self._num_steps} steps; allowed: the folder as it was saved'
+        )
+    if parallel.is_main_process():
+      self._checkpoints.tidy(found.step if found else None)
+    return found
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Trains to the end."""
@@ -140,9 +166,9 @@ class _Run:
 
   def close(self) -> None:
     """Waits for the checkpoint and closes the files."""
-    self._display.close()
-    self._writers.close()
-    self._checkpoints.close()
+    with contextlib.ExitStack() as stack:  # each, whatever the one before it raises
+      for part in (self._checkpoints, self._writers, self._display):
+        stack.callback(part.close)
 
   def _next_boundary(self) -> int:
     """The step of the next record: every so many steps of an epoch, and its end."""
@@ -175,12 +201,14 @@ class _Run:
     for seed, scalars in zip(self._setup.seeds, self._scalars, strict=True):
       loss = scalars['train/loss']
       if not math.isfinite(loss):
-        own = self._config.objective.name == 'function'
-        raise Diverged(
-            f'the loss is {loss} at step {self._step} (seed {seed}): training diverged with '
-            f'learning_rate {self._config.learning_rate}; a smaller one may do'
-            + (', if objective.function is finite by itself' if own else '')
-        )
+        raise self._diverged(f'the loss is {loss} at step {self._step} (seed {seed})')
+
+  def _diverged(self, what: str) -> Diverged:
+    own = self._config.objective.name == 'function'
+    return Diverged(
+        f'{what}: training diverged with learning_rate {self._config.learning_rate}; a smaller one '
+        'may do' + (', if objective.function is finite by itself' if own else '')
+    )
 
   def _test(self) -> list[dict[str, float]]:
     variables = self._setup.trainer.evaluated(self._progress.state)
@@ -213,13 +241,23 @@ class _Run:
     return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
 
   def _checkpoint(self) -> None:
+    """Saves the training, unless it is not worth going on with.
+
+    Raises:
+      Diverged: if a parameter is not finite: the checkpoints before are the last of any use.
+    """
+    progress = jax.device_get(self._devices.first(self._progress))
+    variables = jax.device_get(self._setup.trainer.evaluated(progress.state))
+    if not all_finite((progress.state.variables(), progress.state.opt_state, variables)):
+      raise self._diverged(f'parameters are not finite at step {self._step}')
+    self._writers.sync()  # The records of a checkpoint's past must outlast what it does.
     notes = {
         'wall_time_s': time.monotonic() - self._started,
         'test_errors': self._test_errors,
         'scalars': self._scalars,
+        'num_records': self._writers.num_records,
+        'files': self._folder.digests() if parallel.is_main_process() else {},
     }
-    progress = self._devices.first(self._progress)
-    variables = self._setup.trainer.evaluated(progress.state)
     self._checkpoints.save(self._step, progress, notes, variables)
     self._saved = time.monotonic()
 

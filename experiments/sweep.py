@@ -30,6 +30,7 @@ from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
 from experiments.validation import flatten, resolve, unknown_key, validate
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs.folder import RunFolder
 
 _BY_SEEDS = ('seed', 'num_seeds')
 
@@ -172,7 +173,7 @@ def run_jobs(
   """
   failed, seconds = [], []
   for index, job in enumerate(jobs):
-    finished = records.read_json(os.path.join(job.folder, 'summary.json')) is not None
+    finished = RunFolder(job.folder).summary() is not None
     left = len(jobs) - index
     estimate = f', about {statistics.mean(seconds) * left / 60:.0f} min left' if seconds else ''
     state = 'finished before' if finished else f'starts{estimate}'
@@ -198,9 +199,9 @@ def _check_finished(job: Job, selection_epochs: int | None) -> None:
   """Raises a `UserError` where a finished run had another configuration, a selected rate aside."""
   config = resolve(job.config)
   if selection_epochs:
-    recorded = records.read_json(os.path.join(job.folder, records.CONFIG_FILE)) or {}
+    recorded = RunFolder(job.folder).config()
     config.learning_rate = recorded.get('learning_rate', config.learning_rate)
-  records.check(job.folder, config)
+  records.check(RunFolder(job.folder), config)
 
 
 def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
@@ -220,7 +221,8 @@ def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
     chosen = {'learning_rate': rate, 'diverged': reasons, 'seed': trial.seed, 'command': command}
     records.write_json(path, chosen)
   trial.seed, trial.learning_rate = chosen['seed'], chosen['learning_rate']
-  records.check(select_learning_rate.trial_folder(folder, trial.learning_rate), resolve(trial))
+  trial_folder = select_learning_rate.trial_folder(folder, trial.learning_rate)
+  records.check(RunFolder(trial_folder), resolve(trial))
   job.config.learning_rate = chosen['learning_rate']
 
 

@@ -1,30 +1,78 @@
-"""Checkpoints of a training under way."""
+"""Checkpoints of a training under way, each checked against its digests when it is read."""
 
+import contextlib
+import hashlib
+import json
 import os
-from typing import Any
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from multiscale_inversion.errors import StorageError, UserError, one_line
+
 _KEPT = 2
+_TRAINING, _VARIABLES, _NOTES = 'training', 'variables', 'notes'
+_DAMAGED = 'damaged'  # sub-folder of checkpoints that were set aside
+
+
+class DamagedCheckpointWarning(UserWarning):
+  """Says that a checkpoint could not be used, and why; an older one takes its place."""
+
+
+class Checkpoint(NamedTuple):
+  """What a checkpoint holds.
+
+  Attributes:
+    step: number of steps done.
+    tree: the pytree that was asked for, of host arrays.
+    notes: what JSON can hold.
+  """
+
+  step: int
+  tree: Any
+  notes: dict[str, Any]
+
+
+class _Damaged(Exception):
+  """Says in a few words why a checkpoint is not what was saved."""
 
 
 class Checkpoints:
   """The checkpoints in one folder, the latest two kept.
 
-  Saving goes on in the background while training does; `close` waits for it.
+  Saving goes on in the background while training does; `close` waits for it. Every array is saved
+  with its SHA-256, and so are the notes: a checkpoint of which anything is missing or changed, that
+  stands under another step's number, or whose variables are not finite, counts as damaged. Where
+  the newest one is damaged, a `DamagedCheckpointWarning` names it and the next older one is read.
+
+  Args:
+    directory: the folder; made when the first checkpoint is saved.
+
+  Raises:
+    UserError: if there is a file of this name.
   """
 
   def __init__(self, directory: str):
-    options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT)
-    self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+    self._directory = os.path.abspath(directory)
+    if os.path.lexists(self._directory) and not os.path.isdir(self._directory):
+      raise UserError(f'{directory}: not a folder; allowed: the folder of checkpoints, or none')
+    self._manager: ocp.CheckpointManager | None = None
 
-  def latest_step(self) -> int | None:
-    """The step of the latest complete checkpoint; None if there is none."""
-    return self._manager.latest_step()
+  def steps(self) -> list[int]:
+    """Return the steps under whose numbers something stands, the latest first."""
+    if not os.path.isdir(self._directory):
+      return []
+    names = [name for name in os.listdir(self._directory) if name.isascii() and name.isdecimal()]
+    return sorted((int(name) for name in names if name == str(int(name))), reverse=True)
 
-  def save(self, step: int, training: Any, notes: dict[str, Any], variables: Any = None) -> None:
-    """Saves a checkpoint unless that step has one.
+  def save(self, step: int, training: Any, notes: Mapping[str, Any], variables: Any) -> None:
+    """Save a checkpoint unless that step has one.
 
     Arrays go through the host: a checkpoint knows no devices, and is restored on any number of
     them. Where there are several processes, all call this, with equal values; process 0 writes.
@@ -34,39 +82,239 @@ class Checkpoints:
       training: a pytree of arrays.
       notes: what JSON can hold.
       variables: of the network that is evaluated, for those who want it alone; a pytree of arrays.
-    """
-    if step in self._manager.all_steps():
-      return
-    items = {
-        'training': ocp.args.StandardSave(jax.device_get(training)),
-        'notes': ocp.args.JsonSave(notes),
-    }
-    if variables is not None:
-      items['variables'] = ocp.args.StandardSave(jax.device_get(variables))
-    self._manager.save(step, args=ocp.args.Composite(**items))
 
-  def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-    """Restores a checkpoint.
+    Raises:
+      StorageError: if this checkpoint or the one before it cannot be written.
+    """
+    trees = jax.device_get({_TRAINING: training, _VARIABLES: variables})
+    digests = {item: _digests(tree) for item, tree in trees.items()}
+    content = json.loads(json.dumps({**notes, 'step': step, 'digests': digests}))
+    sealed = {'notes': content, 'sha256': _seal(content)}
+    items = {item: ocp.args.StandardSave(tree) for item, tree in trees.items()}
+    try:
+      manager = self._opened()
+      if step not in manager.all_steps():
+        manager.save(step, args=ocp.args.Composite(**items, notes=ocp.args.JsonSave(sealed)))
+    except Exception as error:  # orbax and its threads raise whatever they meet
+      raise self._not_saved(error) from error
+
+  def restore(self, like: Any) -> Checkpoint | None:
+    """Restore the newest sound checkpoint of a training.
 
     Args:
-      step: one that has a checkpoint.
       like: a pytree of arrays of the structure, shapes and types wanted.
 
     Returns:
-      The pytree, of host arrays, and the notes.
-    """
-    items = ocp.args.Composite(
-        training=ocp.args.StandardRestore(jax.device_get(like)), notes=ocp.args.JsonRestore()
-    )
-    restored = self._manager.restore(step, args=items)
-    return restored.training, restored.notes
+      The checkpoint, its tree with the structure of `like`; None where there is none.
 
-  def restore_variables(self, step: int) -> dict[str, Any]:
-    """Restores the variables of the network that is evaluated alone, as host arrays."""
-    items = ocp.args.Composite(variables=ocp.args.StandardRestore())
-    return self._manager.restore(step, args=items).variables
+    Raises:
+      UserError: if every checkpoint is damaged, or the newest sound one has another structure.
+    """
+    found = self._newest(_TRAINING)
+    if found is None:
+      return None
+    return found._replace(tree=self._as(found, like))
+
+  def restore_variables(self) -> Checkpoint | None:
+    """Restore the variables of the network that is evaluated, of the newest sound checkpoint.
+
+    Returns:
+      The checkpoint, its tree of nested dictionaries; None where there is none.
+
+    Raises:
+      UserError: if every checkpoint is damaged.
+    """
+    return self._newest(_VARIABLES)
+
+  def tidy(self, step: int | None) -> None:
+    """Set aside whatever is newer than a step, and remove what killed saves have left.
+
+    For the one process that goes on from this step: what it saves next must find its place free.
+
+    Args:
+      step: of the checkpoint that was restored; None where there was none.
+    """
+    if not os.path.isdir(self._directory):
+      return
+    for name in os.listdir(self._directory):
+      if _is_temporary(name):
+        shutil.rmtree(os.path.join(self._directory, name), ignore_errors=True)
+    for other in self.steps():
+      if step is None or other > step or not os.path.isdir(self._folder(other)):
+        self._set_aside(str(other))
 
   def close(self) -> None:
-    """Waits until everything is saved."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    """Wait until everything is saved.
+
+    Raises:
+      StorageError: if the last checkpoint cannot be written.
+    """
+    if self._manager is None:
+      return
+    manager, self._manager = self._manager, None
+    try:
+      manager.wait_until_finished()
+      manager.close()
+    except Exception as error:  # see `save`
+      with contextlib.suppress(Exception):  # which is the same error once more
+        manager.close()
+      raise self._not_saved(error) from error
+
+  def _opened(self) -> ocp.CheckpointManager:
+    if self._manager is None:
+      options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT)
+      self._manager = ocp.CheckpointManager(self._directory, options=options)
+    return self._manager
+
+  def _folder(self, step: int) -> str:
+    return os.path.join(self._directory, str(step))
+
+  def _not_saved(self, error: Exception) -> StorageError:
+    return StorageError(f'{self._directory}: the checkpoint cannot be saved: {one_line(error)}')
+
+  def _newest(self, item: str) -> Checkpoint | None:
+    """Read the newest sound checkpoint; warn of each one that is not."""
+    steps, reasons = self.steps(), []
+    for step in steps:
+      try:
+        found = self._read(step, item)
+      except _Damaged as damage:
+        reasons.append(f'{self._folder(step)}: damaged ({damage})')
+        continue
+      for reason in reasons:
+        message = f'{reason}; the checkpoint of step {step} is used'
+        warnings.warn(message, DamagedCheckpointWarning, stacklevel=3)
+      return found
+    if reasons:
+      raise UserError(
+          f'{reasons[0]}, and no older checkpoint is sound; allowed: the folder as it was saved, '
+          'or another one for a new run'
+      )
+    return None
+
+  def _read(self, step: int, item: str) -> Checkpoint:
+    """Read one item of a checkpoint, and check it and the variables.
+
+    Raises:
+      _Damaged: if it is not what was saved under this step.
+    """
+    folder = self._folder(step)
+    sealed = _restore(folder, _NOTES, ocp.args.JsonRestore)
+    notes, digests = _opened_notes(sealed, step)
+    has_variables = digests is not None or os.path.isdir(os.path.join(folder, _VARIABLES))
+    if item == _VARIABLES and not has_variables:
+      raise UserError(f'{folder}: of an older version, without the variables alone')
+    trees = {
+        name: _restore(folder, name, ocp.args.StandardRestore)
+        for name in (_TRAINING, _VARIABLES)
+        if name == item or (name == _VARIABLES and has_variables)
+    }
+    for name, tree in trees.items():
+      if digests is not None and _digests(tree) != digests.get(name):
+        raise _Damaged(f'{name} differ from what was saved')
+    if not all_finite(trees.get(_VARIABLES, {})):
+      raise _Damaged('variables that are not finite')
+    if digests is None and item == _TRAINING and _recorded_step(trees[item]) != step:
+      raise _Damaged("another step's")
+    return Checkpoint(step, trees[item], notes)
+
+  def _as(self, found: Checkpoint, like: Any) -> Any:
+    """Give a restored tree the structure that is wanted."""
+    restored = _by_path(found.tree)
+    wanted = _by_path(like)
+    different = sorted(
+        path
+        for path in {*restored, *wanted}
+        if path not in restored or path not in wanted
+        or (restored[path].shape, restored[path].dtype) != (wanted[path].shape, wanted[path].dtype)
+    )
+    if different:
+      raise UserError(
+          f'{self._folder(found.step)}: of another configuration or version: '
+          f'{different[0]} is not what this run trains; give another folder for a new run'
+      )
+    return jax.tree.unflatten(jax.tree.structure(like), [restored[path] for path in wanted])
+
+  def _set_aside(self, name: str) -> None:
+    folder = os.path.join(self._directory, _DAMAGED)
+    os.makedirs(folder, exist_ok=True)
+    number = 1
+    while os.path.lexists(target := os.path.join(folder, f'{name}_{number}')):
+      number += 1
+    os.rename(os.path.join(self._directory, name), target)
+
+
+def all_finite(tree: Any) -> bool:
+  """Return whether every floating-point number of a pytree of host arrays is finite."""
+  return all(
+      np.isfinite(np.asarray(leaf, np.float32)).all()
+      for leaf in jax.tree.leaves(tree)
+      if jax.numpy.issubdtype(np.asarray(leaf).dtype, np.inexact)
+  )
+
+
+def _restore(folder: str, item: str, arguments: Callable[[], Any]) -> Any:
+  """Read one item of a checkpoint in the structure in which it was saved."""
+  try:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+      return reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
+  except MemoryError:
+    raise
+  except Exception as error:  # orbax raises whatever damaged files make it stumble over
+    raise _Damaged(f'{item} cannot be read') from error
+
+
+def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
+  """Return the notes and the digests of a checkpoint; None for digests of an older version's."""
+  if not isinstance(sealed, dict):
+    raise _Damaged('notes are not an object')
+  if not {'notes', 'sha256'} & {*sealed}:  # Older versions have neither digests nor the step.
+    return sealed, None
+  notes = sealed.get('notes')
+  if not isinstance(notes, dict) or sealed.get('sha256') != _seal(notes):
+    raise _Damaged('notes differ from what was saved')
+  if notes['step'] != step:
+    raise _Damaged(f'it is that of step {notes["step"]}')
+  return notes, notes['digests']
+
+
+def _recorded_step(tree: Any) -> int:
+  try:
+    return int(tree['state']['step'].flat[0])  # of several seeds, the first one's
+  except (KeyError, TypeError, AttributeError) as error:
+    raise _Damaged('it does not say of which step it is') from error
+
+
+def _seal(notes: Any) -> str:
+  return hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).hexdigest()
+
+
+def _digests(tree: Any) -> dict[str, str]:
+  """Return the SHA-256 of each array's type, shape and bytes, by its path."""
+  found = {}
+  for path, leaf in _by_path(tree).items():
+    array = np.asarray(leaf)
+    digest = hashlib.sha256(f'{array.dtype.name} {array.shape}'.encode())
+    digest.update(array.tobytes())
+    found[path] = digest.hexdigest()
+  return found
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+  """Return the leaves by their paths; a field, a key and a position count as the same word.
+
+  What was saved of named tuples comes back in dictionaries.
+  """
+  flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+  return {json.dumps([_word(entry) for entry in path]): leaf for path, leaf in flat}
+
+
+def _word(entry: Any) -> str:
+  for attribute in ('key', 'name', 'idx'):
+    if hasattr(entry, attribute):
+      return str(getattr(entry, attribute))
+  return str(entry)
+
+
+def _is_temporary(name: str) -> bool:
+  return re.search(r'orbax-checkpoint-tmp', name) is not None

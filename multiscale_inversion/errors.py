@@ -4,10 +4,21 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 HUGE = 2**31 - 1
+_SHOWN = 300  # characters of a foreign error
 
 
 class UserError(ValueError):
   """Something that the user can mend; shown as one line, without a traceback, by the programs."""
+
+
+class StorageError(Exception):
+  """Says that a run's folder cannot be written, such as where the disk is full."""
+
+
+def one_line(error: BaseException) -> str:
+  """Return the text of an error on one line, cut to what a person reads."""
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text if len(text) <= _SHOWN else text[:_SHOWN] + ' ...'
 
 
 def check_choice(what: str, value: Any, allowed: Collection[Any]) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +16,7 @@ from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
 from multiscale_inversion.networks.network import Network
-
-# What is needed of a run's folder, beside its checkpoints.
-CONFIG_FILE = 'config.json'  # `network` with name and options, `seed`, `num_seeds`, `precision`
-DATA_FILE = 'data.json'  # `class_names`, `image_shape`
-CHECKPOINTS = 'checkpoints'
+from multiscale_inversion.runs.folder import CONFIG, RunFolder
 
 _AT_ONCE = 200
 
@@ -133,55 +128,40 @@ def load(directory: str, seed: int | None = None) -> Trained:
     seed: which network, in a run of several seeds; the first one's unless given.
 
   Raises:
-    UserError: if the folder holds no run that has a checkpoint, or not of this seed.
+    UserError: if the folder holds no run that has a sound checkpoint, or not of this seed.
+
+  Warns:
+    DamagedCheckpointWarning: if the latest checkpoint is damaged, and an older one is used.
   """
-  directory = os.path.expanduser(directory)
-  config, about = (_read(directory, name) for name in (CONFIG_FILE, DATA_FILE))
+  folder = RunFolder(os.path.expanduser(directory))
+  config, about = folder.config(), folder.data()
+  checkpoint = Checkpoints(folder.checkpoints).restore_variables()
+  if checkpoint is None:
+    raise UserError(
+        f'{folder.checkpoints}: no checkpoint yet; the run must have been interrupted or finished'
+    )
+  folder.check_digests(checkpoint.notes.get('files'))
+  class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
   try:
     options = {key: value for key, value in config['network'].items() if value is not None}
-    seeds = range(config['seed'], config['seed'] + config['num_seeds'])
     matmul_precision, dtype = precision.get(config['precision'])
-    class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
     network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
   except (KeyError, TypeError, AttributeError) as error:
-    raise UserError(f'{directory}: not the folder of a run ({error!r})') from error
-  seed = seeds[0] if seed is None else seed
-  if seed not in seeds:
-    raise UserError(f'seed: {seed} is none of {directory}; allowed: {", ".join(map(str, seeds))}')
-  step, variables = _latest_variables(directory)
-  if len(seeds) > 1:
-    variables = jax.tree.map(lambda leaf: leaf[seed - seeds[0]], variables)
+    raise UserError(f'{os.path.join(directory, CONFIG)}: not of a run ({error!r})') from error
+  variables = checkpoint.tree
+  variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
+  variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, directory)
   variables = jax.tree.map(jnp.asarray, variables)
-  return Trained(network, variables, class_names, image_shape, step, matmul_precision)
+  return Trained(network, variables, class_names, image_shape, checkpoint.step, matmul_precision)
 
 
-def _read(directory: str, name: str) -> Any:
-  path = os.path.join(directory, name)
-  try:
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)
-  except FileNotFoundError as error:
-    raise UserError(
-        f'{directory}: not the folder of a run, which holds {CONFIG_FILE}, {DATA_FILE} and '
-        f'{CHECKPOINTS}; {name} is missing'
-    ) from error
-  except (OSError, ValueError) as error:
-    raise UserError(f'{path}: not JSON ({error})') from error
-
-
-def _latest_variables(directory: str) -> tuple[int, dict[str, Any]]:
-  """The step of the latest checkpoint, and its variables, on the host."""
-  path = os.path.join(directory, CHECKPOINTS)
-  checkpoints = Checkpoints(path) if os.path.isdir(path) else None
-  try:
-    step = checkpoints.latest_step() if checkpoints else None
-    if step is None:
-      raise UserError(f'{path}: no checkpoint yet; the run must have been interrupted or finished')
-    try:
-      variables = checkpoints.restore_variables(step)
-    except KeyError as error:
-      raise UserError(f'{path}: of an older version, without the variables alone') from error
-  finally:
-    if checkpoints:
-      checkpoints.close()
-  return step, {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
+def _of_seed(variables: Any, first: int, count: int, seed: int | None, directory: str) -> Any:
+  """Return the variables of one of the seeds of a run, the first unless one is named."""
+  last = first + count - 1
+  seed = first if seed is None else seed
+  if not first <= seed <= last:
+    allowed = str(first) if count == 1 else f'{first} to {last}'
+    raise UserError(f'seed: {seed} is none of {directory}; allowed: {allowed}')
+  if count == 1:
+    return variables
+  return jax.tree.map(lambda leaf: leaf[seed - first], variables)

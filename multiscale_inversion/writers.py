@@ -5,41 +5,99 @@ import json
 import math
 import os
 import statistics
+import time
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
-import tensorboardX
+from tensorboardX import summary as events_lib
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.files import open_regular, write_bytes
+from multiscale_inversion.runs.folder import METRICS, writing
+
+_FLUSH_SECONDS = 10
 
 
 class MetricWriter:
   """Writes records to `metrics.jsonl` and event files in a run's folder.
 
+  Everything is written by the thread that calls: a disk that is full shows itself here, not in a
+  thread that nobody waits for.
+
   Args:
     workdir: the folder, which exists.
     step: the step at which training starts or resumes; later records, left by a run that was
       interrupted after its last checkpoint, are dropped, as they will be written again.
+
+  Raises:
+    UserError: if `metrics.jsonl` is not a file that can be read.
+    StorageError: here and in all methods, if the folder cannot be written to.
   """
 
   def __init__(self, workdir: str, step: int):
-    path = os.path.join(workdir, 'metrics.jsonl')
-    _drop_later(path, step)
-    self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (closed by `close`)
-    self._events = tensorboardX.SummaryWriter(workdir, purge_step=step + 1)
+    self._path = os.path.join(workdir, METRICS)
+    with writing(self._path):
+      self.num_records = _drop_later(self._path, step)
+      self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115 (closed by `close`)
+    self._events = _Events(workdir, step)
 
   def write(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
-    """Appends a record; a value that is not finite is null in the file."""
+    """Append a record; a value that is not finite is null in the file."""
     record = {'step': step, 'epoch': epoch}
     record |= {k: v if math.isfinite(v) else None for k, v in scalars.items()}
-    self._file.write(json.dumps(record) + '\n')
-    self._file.flush()
-    for name, value in scalars.items():
-      self._events.add_scalar(name, value, step)
+    with writing(self._path):
+      self._file.write(json.dumps(record) + '\n')
+      self._file.flush()
+    self.num_records += 1
+    self._events.write(step, scalars)
+
+  def sync(self) -> None:
+    """Make sure that what was written outlasts a power cut."""
+    with writing(self._path):
+      self._file.flush()
+      os.fsync(self._file.fileno())
+    self._events.flush()
 
   def close(self) -> None:
-    """Flushes and closes the files."""
-    self._file.close()
-    self._events.close()
+    """Flush and close the files."""
+    try:
+      with writing(self._path):
+        self._file.close()
+    finally:
+      self._events.close()
+
+
+class _Events:
+  """TensorBoard's events of scalars, written without a thread of their own."""
+
+  def __init__(self, workdir: str, step: int):
+    self._folder = workdir
+    self._flushed = time.monotonic()
+    with writing(workdir):
+      # The step keeps a run that is resumed within a second from writing over its own file.
+      self._writer = EventsWriter(os.path.join(workdir, 'events'), f'.{step}')
+      start = SessionLog(status=SessionLog.START)  # TensorBoard forgets what came after this step.
+      self._writer.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
+
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    with writing(self._folder):
+      for name, value in scalars.items():
+        summary = events_lib.scalar(name, value)
+        self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+    if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+      self.flush()
+
+  def flush(self) -> None:
+    self._flushed = time.monotonic()
+    with writing(self._folder):
+      self._writer.flush()
+
+  def close(self) -> None:
+    with writing(self._folder):
+      self._writer.close()
 
 
 class SeedWriters:
@@ -52,67 +110,117 @@ class SeedWriters:
     workdir: the folder, which exists.
     step: see `MetricWriter`.
     seeds: the runs'.
+
+  Raises:
+    UserError, StorageError: as `MetricWriter`.
   """
 
   def __init__(self, workdir: str, step: int, seeds: Sequence[int]):
     self._means = MetricWriter(workdir, step)
     folders = [os.path.join(workdir, f'seed_{seed}') for seed in seeds if len(seeds) > 1]
     for folder in folders:
-      os.makedirs(folder, exist_ok=True)
+      with writing(folder):
+        os.makedirs(folder, exist_ok=True)
     self._own = [MetricWriter(folder, step) for folder in folders]
 
+  @property
+  def num_records(self) -> int:
+    """The number of records of the seed that has the fewest."""
+    return min(writer.num_records for writer in (self._means, *self._own))
+
   def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
-    """Appends a record of each seed, as `MetricWriter.write` does."""
+    """Append a record of each seed, as `MetricWriter.write` does."""
     self._means.write(step, epoch, mean_scalars(scalars))
     for writer, own in zip(self._own, scalars if self._own else (), strict=True):
       writer.write(step, epoch, own)
 
+  def sync(self) -> None:
+    """Make sure that what was written outlasts a power cut."""
+    for writer in (self._means, *self._own):
+      writer.sync()
+
   def close(self) -> None:
-    """Flushes and closes the files."""
+    """Flush and close the files."""
     for writer in (self._means, *self._own):
       writer.close()
 
 
 def mean_scalars(scalars: Sequence[dict[str, float]]) -> dict[str, float]:
-  """The means over the seeds of scalars by name."""
+  """Return the means over the seeds of scalars by name."""
   return {name: statistics.fmean(own[name] for own in scalars) for name in scalars[0]}
 
 
 class NoWriter:
   """A `SeedWriters` for processes that leave writing to another."""
 
+  num_records = 0
+
   def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
-    """Writes nothing."""
+    """Write nothing."""
+
+  def sync(self) -> None:
+    """Do nothing."""
 
   def close(self) -> None:
-    """Nothing to close."""
+    """Do nothing."""
 
 
-def read(workdir: str, seed: int | None = None) -> list[dict]:
-  """The records of `metrics.jsonl` in a run's folder; an unfinished last line is left out.
+def read(workdir: str, seed: int | None = None) -> list[dict[str, Any]]:
+  """Read the records of `metrics.jsonl` in a run's folder.
 
   With a seed, of a run of several, this seed's own and not the means; a run of one holds its own.
+  An unfinished last line is left out, and what else cannot be read is too, with a warning.
 
   Raises:
-    UserError: for a seed that a run of several does not hold.
+    UserError: for a seed that a run of several does not hold, or if there is no such file.
   """
-  records = []
   if seed is not None and glob.glob(os.path.join(glob.escape(workdir), 'seed_*')):
     workdir = os.path.join(workdir, f'seed_{seed}')
     if not os.path.isdir(workdir):
       raise UserError(f'{workdir}: no such folder; the run holds other seeds')
-  with open(os.path.join(workdir, 'metrics.jsonl'), encoding='utf-8') as file:
-    for line in file:
-      if line.endswith('\n'):
-        records.append(json.loads(line))
-  return records
+  path = os.path.join(workdir, METRICS)
+  try:
+    return [record for _, record in _records(path)]
+  except OSError as error:
+    raise UserError(f'{path}: cannot be read: {error.strerror}') from error
 
 
-def _drop_later(path: str, step: int) -> None:
-  if not os.path.exists(path):
-    return
-  kept = [record for record in read(os.path.dirname(path)) if record['step'] <= step]
-  temporary = path + '.part'
-  with open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json.dumps(record) + '\n' for record in kept)
-  os.replace(temporary, path)
+def _records(path: str) -> list[tuple[bytes, dict[str, Any]]]:
+  """Return the lines that hold a record, and these, in ascending order of their steps."""
+  with open_regular(path) as file:
+    lines = file.read().splitlines(keepends=True)
+  found, unreadable, last = [], 0, 0
+  for line in lines:
+    record = _record(line)
+    if record is None:
+      # What a power cut or a kill leaves at the end is no reason for a warning.
+      unreadable += line is not lines[-1]
+    elif record['step'] > last:
+      last = record['step']
+      found.append((line, record))
+  if unreadable:
+    warnings.warn(f'{path}: {unreadable} lines cannot be read and are left out', stacklevel=3)
+  return found
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+  """Return the record of a line; None for a line that holds none, whole and sound."""
+  try:
+    record = json.loads(line.decode('utf-8')) if line.endswith(b'\n') else None
+  except (ValueError, RecursionError):
+    return None
+  numbers = isinstance(record, dict) and all(
+      value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+      for value in record.values()
+  )
+  sound = numbers and isinstance(record.get('step'), int) and record.get('epoch') is not None
+  return record if sound else None
+
+
+def _drop_later(path: str, step: int) -> int:
+  """Drop all but the records up to a step, and return how many are left."""
+  if not os.path.lexists(path):
+    return 0
+  kept = [line for line, record in _records(path) if record['step'] <= step]
+  write_bytes(path, b''.join(kept))
+  return len(kept)

@@ -76,20 +76,13 @@ def initial_progress(config):
   return training.start(built.trainer, built.sampler, built.initial_state(), built.train_data)
 
 
-def checkpoint(workdir, like, step=NUM_STEPS):
-  checkpoints = Checkpoints(str(workdir / 'checkpoints'))
-  try:
-    return jax.device_get(checkpoints.restore(step, like))
-  finally:
-    checkpoints.close()
+def checkpoint(workdir, like):
+  found = Checkpoints(str(workdir / 'checkpoints')).restore(like)
+  return found.tree, found.notes
 
 
 def latest_step(workdir):
-  checkpoints = Checkpoints(str(workdir / 'checkpoints'))
-  try:
-    return checkpoints.latest_step()
-  finally:
-    checkpoints.close()
+  return next(iter(Checkpoints(str(workdir / 'checkpoints')).steps()), None)
 
 
 def differing(a, b):
@@ -260,7 +253,7 @@ def test_interrupted_run(interrupted):
 
 def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypatch):
   workdir = shutil.copytree(interrupted, tmp_path / 'run')
-  _, notes = checkpoint(workdir, start, 5)
+  _, notes = checkpoint(workdir, start)
   loops = watch(monkeypatch, training, 'make_loop')
   group_by(monkeypatch, 100)
   summary = run.train_and_evaluate(make_config(), str(workdir), command='the command')
@@ -502,7 +495,7 @@ def test_memories_of_objectives_are_resumed(changes, tmp_path):
   with pytest.raises(run.Interrupted):
     run.train_and_evaluate(config, str(tmp_path / 'parts'), stop_at(1))
   run.train_and_evaluate(config, str(tmp_path / 'parts'))
-  whole, parts = (checkpoint(tmp_path / name, like, 3)[0] for name in ('whole', 'parts'))
+  whole, parts = (checkpoint(tmp_path / name, like)[0] for name in ('whole', 'parts'))
   assert not differing(whole, parts)
   # It has changed since the beginning, or the test would show nothing.
   assert differing(whole.state.memory, like.state.memory)

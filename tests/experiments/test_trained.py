@@ -30,12 +30,8 @@ def normalized(images):
 def checkpointed(config, workdir):
   """The network and its variables, by way of the training's own structure."""
   built = setup.build(config)
-  checkpoints = Checkpoints(str(workdir / 'checkpoints'))
-  try:
-    progress, _ = checkpoints.restore(checkpoints.latest_step(), built.initial_progress())
-  finally:
-    checkpoints.close()
-  return built.trainer.network, progress.state.variables()
+  found = Checkpoints(str(workdir / 'checkpoints')).restore(built.initial_progress())
+  return built.trainer.network, found.tree.state.variables()
 
 
 def softmax(logits):
@@ -130,7 +126,7 @@ def test_several_seeds(tmp_path):
   np.testing.assert_array_equal(first.predict(x), both[0].predict(x))
   with pytest.raises(UserError) as info:
     multiscale_inversion.load(str(tmp_path / 'both'), seed=0)
-  assert str(info.value) == f'seed: 0 is none of {tmp_path / "both"}; allowed: 3, 4'
+  assert str(info.value) == f'seed: 0 is none of {tmp_path / "both"}; allowed: 3 to 4'
 
 
 def test_a_network_without_statistics(tmp_path):
@@ -186,9 +182,11 @@ def test_errors(finished, tmp_path):
   assert f'{tmp_path}/absent: {foreign}' in message(tmp_path / 'absent')
   assert f'{tmp_path}: {foreign}' in message(tmp_path)
   (tmp_path / 'config.json').write_text('{"seed": 1}')
+  assert f'{tmp_path}/config.json: data is missing' in message(tmp_path)
+  shutil.copy(finished[1] / 'config.json', tmp_path)
   assert 'data.json is missing' in message(tmp_path)
   (tmp_path / 'data.json').write_text('{}')
-  assert f'{tmp_path}: {foreign}' in message(tmp_path)
+  assert f'{tmp_path}/data.json: class_names is missing' in message(tmp_path)
   (tmp_path / 'data.json').write_text('{')
   assert f'{tmp_path}/data.json: not JSON' in message(tmp_path)
   unfinished = shutil.copytree(finished[1], tmp_path / 'run')
