@@ -87,8 +87,10 @@ def _set_none(config: ConfigDict, key: str) -> None:
 
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
-  logging.set_verbosity(logging.ERROR)  # Libraries' notes belong to no one here.
+  # What libraries say of an error, tracebacks among it, the error says here in one line.
+  logging.set_verbosity(logging.FATAL)
   warnings.showwarning = _show_warning
+  sys.unraisablehook = _ignore_closed_loops
   if {'--help', '-h'} & {*sys.argv[1:]}:
     print(sys.modules[main.__module__].__doc__)
     sys.exit(0)
@@ -108,6 +110,12 @@ def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
 def _show_warning(message, *unused) -> None:
   """Show a warning as a line, without the place in the code."""
   print(f'warning: {" ".join(str(message).split())}', file=sys.stderr)
+
+
+def _ignore_closed_loops(unraisable) -> None:
+  """Pass over what ends too late: reading a damaged checkpoint, Orbax leaves other reads behind."""
+  if 'Event loop is closed' not in str(unraisable.exc_value):
+    sys.__unraisablehook__(unraisable)
 
 
 def refuse_arguments(argv: list[str]) -> None:
