@@ -1,9 +1,10 @@
 """scikit-learn's digits with 50 labels by methods of others, alone and with the multiscale loss.
 
 The protocol, network and labels are those of `digits_50.py`; every method sees images shifted by up
-to a pixel. Each one's own options are its paper's, but for the length of virtual adversarial
-changes, 1: in proportion to the norm of these images what 8 is for CIFAR-10's. What stands behind
-the colon is the method; `+multiscale` adds Eq. 10:
+to a pixel. Which of a method's own options are its paper's, and which are not, is listed in
+docs/results.md. The length of virtual adversarial changes, 1, was not selected: CIFAR-10's 8 in
+proportion to the mean norm of the normalized images would be 1.62. What stands behind the colon is
+the method; `+multiscale` adds Eq. 10:
 
     python -m experiments.main --config=experiments/digits_methods.py:fixmatch+multiscale
 

@@ -33,7 +33,7 @@ from multiscale_inversion.errors import UserError
 
 OBJECTIVES = ('supervised', 'entropy', 'global', 'multiscale')
 DIGITS_LABELS = (20, 50, 100, 200)
-# Images of 28x28 on two cores: Resnet1-16max, 2,400 steps of 50.
+# Images of 28x28 on two cores: Resnet1-16max, 2,398 steps of 50.
 _SMALL = {
     'network.name': 'resnet',
     'network.blocks_per_group': 1,

@@ -31,9 +31,9 @@ NAMES = tuple(_PRECISIONS)
 def get(name: str) -> Precision:
   """The precision called `name`.
 
-  `float32`: full single precision, also on hardware whose default is less. `tf32`: inputs of
-  products rounded to 10 bits on GPUs that have it (others ignore it). `bfloat16`: activations and
-  reconstructions of 8 bits, and products of them.
+  `float32`: full single precision, also on hardware whose default is less. `tf32`: factors of
+  products rounded to a significand of 11 bits on GPUs that have it (others ignore it). `bfloat16`:
+  activations and reconstructions with a significand of 8 bits, and products of them.
 
   Raises:
     UserError: for an unknown name.

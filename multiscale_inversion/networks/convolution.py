@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from multiscale_inversion.networks import winograd
 
-# Where Winograd's way is faster than im2col, forward and back twice, on 2 EPYC cores (batch of
-# 50): at 16x16x32 in 0.59 of the time, 8x8x64 0.68, 4x4x256 0.90, but 8x8x32 1.13, 4x4x128 1.23.
+# Where Winograd's way is faster than im2col, forward and back twice, in a trial on 2 EPYC cores
+# (batch of 50): at 16x16x32 in 0.59 of the time, 8x8x64 0.68, 4x4x256 0.90, but 8x8x32 1.13,
+# 4x4x128 1.23.
 _MIN_CHANNELS = 16
 _MIN_VALUES = 4096
 _MIN_ROWS = 1024  # of a matrix product
@@ -22,9 +23,10 @@ PADDINGS = ('same', 'valid', 'full')
 class Conv(nn.Module):
   """Convolution with stride 1; parameters named and shaped like `flax.linen.Conv`'s.
 
-  On CPU, XLA's weight gradient of a convolution runs at a tenth to a third of the speed of its
-  forward pass. There 3x3 filters of many channels are applied in Winograd's way (`winograd.py`).
-  For others the patches of the input are gathered and multiplied in matrix products (im2col).
+  On CPU, XLA's weight gradient of a convolution is slower than its forward pass: 2.8 to 4.2 times
+  for four of the five sizes in results/benchmark_winograd.json. There 3x3 filters of many channels
+  are applied in Winograd's way (`winograd.py`). For others the patches of the input are gathered
+  and multiplied in matrix products (im2col).
   Derivatives of any order are matrix products again, in both. Elsewhere XLA's own convolution is
   used. The choice is made when the module is traced.
 
@@ -96,7 +98,7 @@ def convolve(
 
 
 def default_implementation(x: jax.Array, kernel: jax.Array) -> str:
-  """The fastest implementation for these shapes and this backend, as benchmarks measure it."""
+  """The implementation that was the fastest in trials of whole steps, by shapes and backend."""
   if jax.default_backend() != 'cpu':
     return 'lax'
   # With few channels, or few pixels, the transforms cost more than the products that they save.

@@ -17,7 +17,7 @@ class Dropout(nn.Module):
 
   As `flax.linen.Dropout`, with masks drawn at 16 bits a value, both halves of each of Threefry's
   words being used: on a CPU, drawing 32 bits a value as `jax.random.bernoulli` does took a quarter
-  of a training step of the Large CNN.
+  of a training step of the Large CNN in a profile.
 
   Attributes:
     rate: share of the values dropped, in [0, 1); rounded to a multiple of 2^-16.

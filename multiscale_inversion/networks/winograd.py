@@ -33,8 +33,8 @@ _PIXELS = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 _WEIGHTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _OUTPUTS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 _TILE = 4
-# Bytes of transformed pixels at a time: measured on a core with 1 MB of second-level cache, times
-# are flat from 3 to 9 MB and rise on both sides.
+# Bytes of transformed pixels at a time: in a trial on a core with 1 MB of second-level cache, times
+# were flat from 3 to 9 MB and rose on both sides.
 _CHUNK_BYTES = 6e6
 
 

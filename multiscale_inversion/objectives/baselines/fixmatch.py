@@ -54,7 +54,9 @@ def fixmatch(
 ) -> Objective:
   """Cross-entropy of labeled observations, and FixMatch's of unlabeled ones (Eq. 3, 4).
 
-  Labeled and strongly augmented images go through the network in passes of their own.
+  Labeled and strongly augmented images go through the network in passes of their own. The paper's
+  method has seven unlabeled images for each labeled one, and evaluates an average of the weights;
+  here the batch is the configuration's, and the trained weights are evaluated.
 
   Args:
     weight: lambda_u.

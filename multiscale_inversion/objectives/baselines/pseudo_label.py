@@ -32,7 +32,8 @@ def pseudo_label(
 
   Args:
     weight: alpha_f, of the unlabeled observations' loss at the end.
-    ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training.
+    ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training (Lee's
+      T_1 and T_2, 100 and 600, are fixed).
     ramp_end: where it is reached, T_2; from `ramp_start` up.
     reduction: see `objective.labeled`.
 

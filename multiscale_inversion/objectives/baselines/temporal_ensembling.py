@@ -68,8 +68,8 @@ def temporal_ensembling(
   """Cross-entropy of labeled observations, and the agreement of all with their earlier selves.
 
   Args:
-    weight: of the agreement, after the ramp.
-    rampup: length of the ramp, a share of the training.
+    weight: of the agreement, after the ramp; the paper's 30 beside a mean over labeled ones.
+    rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
     decay: alpha, of the averages of predictions.
     reduction: of the cross-entropy, see `objective.labeled`.
   """
