@@ -145,8 +145,8 @@ TABLES = {
             Row(
                 'VAT (2017)',
                 {1000: _P(5.42)},
-                note="with augmentation, its paper's value; Table 2 prints the complement of the row "
-                'of 2015',
+                note="with augmentation, its paper's value; Table 2 prints the complement of the "
+                'row of 2015',
             ),
         ),
     ),
@@ -181,8 +181,8 @@ TABLES = {
             Row(
                 'Mean, global',
                 _columns(_CIFAR, _P(26.33, 0.79), _P(21.06, 1.03)),
-                note='of the three rows above; 1.03 is the deviation of the sample, 0.79 is neither '
-                "that (1.22) nor the population's (1.00)",
+                note='of the three rows above; 1.03 is the deviation of the sample, 0.79 is '
+                "neither that (1.22) nor the population's (1.00)",
             ),
             Row(
                 'Sigmoid CNN, multiscale',
