@@ -2,8 +2,8 @@
 
 A configuration file returns this one with few values changed; any value can be changed on the
 command line too, `--config.seed=1`. Under `network` and `objective`, None leaves an option to the
-network's or the objective's own default, which is the paper's; `config.json` in a run's folder
-holds the values used.
+network's or the objective's own default, the paper's where the paper has one; `config.json` in a
+run's folder holds the values used.
 """
 
 from ml_collections import ConfigDict
@@ -104,15 +104,16 @@ def _network() -> ConfigDict:
   # 'large_cnn', 'resnet', 'mlp', 'cnn_1d', 'lstm', 'gru' or 'vit'; each takes some of the options.
   network.name = 'large_cnn'
   network.blocks_per_group = placeholder(int)  # resnet: 3
-  network.depth = placeholder(int)  # of the last five
-  network.width = placeholder(int)  # large_cnn: 96; resnet: 64
+  network.depth = placeholder(int)  # mlp, cnn_1d, vit: 3; lstm, gru: 2
+  # large_cnn: 96; resnet, lstm, gru, vit: 64; mlp: 256; cnn_1d: 32
+  network.width = placeholder(int)
   network.kernel_size = placeholder(int)  # cnn_1d: 5
   network.num_heads = placeholder(int)  # vit: 4
   network.patch_size = placeholder(int)  # vit: 2
   network.activation = placeholder(str)  # 'leaky_relu', 'sigmoid', 'relu', ...
   network.negative_slope = placeholder(float)  # of leaky_relu: 0.01
   network.pooling = placeholder(str)  # 'mean' or 'max'
-  network.dropout_rate = placeholder(float)  # 0.2
+  network.dropout_rate = placeholder(float)  # 0.2; vit: 0.1
   network.batch_norm_inverse = placeholder(str)  # 'frozen', 'batch' or 'running'
   network.batch_norm_momentum = placeholder(float)  # 0.9
   network.batch_norm_epsilon = placeholder(float)  # 1e-5

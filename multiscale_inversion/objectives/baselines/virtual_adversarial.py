@@ -88,7 +88,8 @@ def virtual_adversarial(
     epsilon: length of the adversarial change, of inputs that are normalized to [-1, 1]; 2.5 is the
       authors' for SVHN without augmentation, by their own normalization.
     xi: length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
-      predictions; what counts is that it is small beside epsilon. bfloat16 needs about 1.
+      predictions; what counts is that it is small beside epsilon. bfloat16 rounds more and
+      needs a longer one.
     num_iterations: of the power iteration.
     reduction: of the cross-entropy, see `objective.labeled`.
   """
