@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
   config.data.image_size = placeholder(int)  # folder: edge in pixels, 32
   config.data.channels = placeholder(int)  # folder: 1 or 3; 1 if None and every image is grey
   config.data.test_fraction = placeholder(float)  # folder: 0.2, where it does not say what tests
+  config.data.max_megapixels = placeholder(float)  # folder: 500; larger images are skipped
 
   config.network = _network()
 

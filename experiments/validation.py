@@ -30,6 +30,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.image_size': _positive,
     'data.channels': in_choices(lambda: images.CHANNELS),
     'data.test_fraction': in_range(1e-6, 1, open_end=True),
+    'data.max_megapixels': in_range(1e-6, HUGE),
     'network.name': lambda key, value: networks.constructor(value),
     **{f'network.{option}': check for option, check in networks.OPTION_CHECKS.items()},
     'augmentation.weak': in_choices(augmentation.names),
@@ -144,7 +145,7 @@ def chosen_options(config: ConfigDict) -> dict[str, Any]:
 
 def data_options(config: ConfigDict) -> dict[str, Any]:
   """The options of the `data` section that are the data set's own and are set."""
-  own = ('image_size', 'channels', 'test_fraction')
+  own = ('image_size', 'channels', 'test_fraction', 'max_megapixels')
   return {key: config.data[key] for key in own if config.data[key] is not None}
 
 

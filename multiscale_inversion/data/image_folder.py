@@ -8,8 +8,14 @@ import numpy as np
 from multiscale_inversion.data import image_table, image_tree
 from multiscale_inversion.data.entries import Entry, class_names
 from multiscale_inversion.data.held_out import digest, held_out
-from multiscale_inversion.data.images import CHANNELS, EXTENSIONS, Skipped, read_all
-from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.data.images import (
+    CHANNELS,
+    EXTENSIONS,
+    MAX_MEGAPIXELS,
+    Skipped,
+    read_all,
+)
+from multiscale_inversion.errors import HUGE, UserError, check_choice, check_range
 
 NAME = 'folder'
 
@@ -37,6 +43,7 @@ def read(
     image_size: int = 32,
     channels: int | None = None,
     test_fraction: float = 0.2,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Images:
   """Reads images of any sizes, each labeled or not.
 
@@ -49,6 +56,8 @@ def read(
     image_size: edge in pixels of the square that each image is stretched to.
     channels: 1 or 3; unless given, 1 if every image is grey all over, else 3.
     test_fraction: of the labeled images of each class, between 0 and 1.
+    max_megapixels: of an image; larger ones are skipped. Reading takes at most 12 bytes of memory
+      for each pixel of the largest one, or of 16 megapixels a thread.
 
   Raises:
     UserError: if there is no such folder or file, it has not the form, there are fewer than two
@@ -56,6 +65,7 @@ def read(
   """
   check_range('data.image_size', image_size, 1, 2**14)
   check_range('data.test_fraction', test_fraction, 1e-6, 1, open_end=True)
+  check_range('data.max_megapixels', max_megapixels, 1e-6, HUGE)
   if channels is not None:
     check_choice('data.channels', channels, CHANNELS)
   where = _path(data_dir)
@@ -67,7 +77,9 @@ def read(
         'sub-folder each, or a label each in a CSV file'
     )
   size = (image_size, image_size)
-  images, positions, unreadable = read_all([entry.path for entry in entries], size, channels)
+  images, positions, unreadable = read_all(
+      [entry.path for entry in entries], size, channels, max_megapixels
+  )
   found = [entries[position] for position in positions]
   labels = np.array([-1 if e.label is None else names.index(e.label) for e in found], np.int32)
   is_test = np.array([entry.is_test for entry in found], bool)

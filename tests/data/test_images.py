@@ -1,10 +1,15 @@
 """Image files of all kinds as arrays: expectations are drawn or computed with NumPy alone."""
 
+import os
+import stat
+import threading
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from multiscale_inversion.data import images
+from multiscale_inversion.data import images, png
 
 RANDOM = np.random.RandomState(0)
 COLORS = RANDOM.randint(0, 256, (6, 5, 3)).astype(np.uint8)
@@ -187,3 +192,112 @@ def test_channels_are_one_only_where_every_image_is_grey(tmp_path):
   np.testing.assert_array_equal(found, np.stack([np.repeat(GREYS[..., None], 3, -1), COLORS]))
   assert images.read_all([grey], (6, 5), channels=3)[0].shape == (1, 6, 5, 3)
   assert images.read_all([colored], (6, 5), channels=1)[0].shape == (1, 6, 5, 1)
+
+
+# Large ones
+
+
+@pytest.mark.parametrize('extension', ['png', 'jpg'])
+def test_pillows_limit_does_not_count(tmp_path, monkeypatch, extension):
+  path = save(tmp_path / f'a.{extension}', np.full((60, 50, 3), 200, np.uint8))
+  for limit in (1600, 10):  # one that Pillow warns of, one that it refuses
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+    with warnings.catch_warnings():
+      warnings.simplefilter('error')
+      assert abs(read(path).astype(int) - 200).max() <= 1
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_photograph_of_200_megapixels(tmp_path):
+  image = Image.new('L', (20_000, 10_000), 30)
+  image.paste(220, (10_000, 0, 20_000, 10_000))
+  found = read(save(tmp_path / 'a.jpg', image), 1, (8, 8))[..., 0].astype(int)
+  np.testing.assert_allclose(found[:, :3], 30, atol=2)
+  np.testing.assert_allclose(found[:, -3:], 220, atol=2)
+
+
+def test_a_limit_in_megapixels(tmp_path):
+  paths = [save(tmp_path / f'{n}.{kind}', np.zeros((100, n), np.uint8))
+           for n in (99, 100, 101) for kind in ('png', 'jpg')]
+  _, positions, skipped = images.read_all(paths, (4, 4), max_megapixels=0.01)
+  assert positions.tolist() == [0, 1, 2, 3]
+  reason = '101 x 100 pixels are 0.0101 megapixels; allowed: at most 0.01 (data.max_megapixels)'
+  assert skipped == [(paths[4], reason), (paths[5], reason)]
+
+
+def test_large_ones_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+  monkeypatch.setattr(images, '_LARGE', 100)
+  sizes = [5, 20, 6, 30, 7, 8, 40, 9]
+  paths = [save(tmp_path / f'{n}.png', np.full((n, n), n, np.uint8)) for n in sizes]
+  decode, by_caller = png.Png.decode, []
+
+  def record(self):
+    by_caller.append((self.size[0], threading.current_thread() is threading.main_thread()))
+    return decode(self)
+
+  monkeypatch.setattr(png.Png, 'decode', record)
+  found, positions, _ = images.read_all(paths, (1, 1), 1)
+  assert found.reshape(-1).tolist() == sizes
+  assert positions.tolist() == list(range(8))
+  assert sorted(by_caller) == [(n, n > 10) for n in sorted(sizes)]
+  assert [n for n, main in by_caller if main] == [20, 30, 40]
+
+
+def test_a_progressive_jpeg_counts_whole(tmp_path, monkeypatch):
+  pixels = np.full((400, 400), 90, np.uint8)
+  counts = []
+  held = images._pixels_held
+  monkeypatch.setattr(images, '_pixels_held', lambda p: counts.append(held(p)) or counts[-1])
+  read(save(tmp_path / 'a.jpg', pixels), 1, (4, 4))
+  read(save(tmp_path / 'b.jpg', pixels, progressive=True), 1, (4, 4))
+  assert counts == [50 * 50, 400 * 400]
+
+
+# What is no file
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path):
+  os.mkfifo(tmp_path / 'pipe.png')
+  (tmp_path / 'link.png').symlink_to(tmp_path / 'pipe.png')
+  (tmp_path / 'folder.png').mkdir()
+  (tmp_path / 'device.png').symlink_to('/dev/zero')
+  (tmp_path / 'nothing.png').symlink_to(tmp_path / 'absent')
+  os.mknod(tmp_path / 'socket.png', stat.S_IFSOCK | 0o600)
+  good = save(tmp_path / 'good.png', COLORS)
+  kinds = {'pipe': 'a named pipe', 'link': 'a named pipe', 'folder': 'a folder',
+           'device': 'a device', 'socket': 'a socket'}
+  paths = [*(str(tmp_path / f'{name}.png') for name in (*kinds, 'nothing')), good]
+  found, positions, skipped = images.read_all(paths, (6, 5), 3)
+  assert positions.tolist() == [6]
+  np.testing.assert_array_equal(found[0], COLORS)
+  reasons = [f'{kind}; allowed: a regular file' for kind in kinds.values()]
+  assert [reason for _, reason in skipped] == [*reasons, 'no such file']
+
+
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+  from multiscale_inversion.data import regular_files
+
+  os.mkfifo(tmp_path / 'pipe.png')
+  monkeypatch.setattr(regular_files, 'check_regular', lambda path: None)
+  with pytest.raises(images.UnreadableImage, match='a named pipe; allowed: a regular file'):
+    read(str(tmp_path / 'pipe.png'))
+
+
+def test_a_relative_path_is_completed(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  save(tmp_path / 'a.png', COLORS)
+  np.testing.assert_array_equal(read('a.png'), COLORS)
+  with pytest.raises(images.UnreadableImage) as info:
+    read('b/c.png')
+  assert str(info.value) == f'no such file: {tmp_path}/b/c.png'
+
+
+def test_odd_metadata_cause_no_warning(tmp_path):
+  exif = b'Exif\0\0MM\0*\0\0\0\x08\0\x03\x01\x12\0\x03\0\0\0\x01'  # cut
+  path = save(tmp_path / 'a.jpg', np.full((9, 9, 3), 70, np.uint8), exif=exif)
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    assert abs(read(path).astype(int) - 70).max() <= 1
+    found, _, skipped = images.read_all([path], (2, 2), 3)
+  assert not skipped
+  assert found.shape == (1, 2, 2, 3)

@@ -1,0 +1,293 @@
+"""PNG files of every color type and bit depth as eight bits, without their text and profiles.
+
+Pillow decodes. What it does not do is done here: it keeps the high byte alone of most 16-bit
+samples, compares transparent levels of 2 and 4 bits with samples that it has scaled to 8, and
+refuses files whose text or color profile is long.
+"""
+
+import bisect
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+SIGNATURE = b'\x89PNG\r\n\x1a\n'
+GREY, COLOR, PALETTE, GREY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6
+# Raw modes by which Pillow's decoder gives every byte of 16-bit samples: for grey with alpha both
+# bytes of both samples, else the high bytes and the low ones.
+_RAW = {
+    GREY_ALPHA: ('RGBA',),
+    COLOR: ('RGB;16B', 'RGB;16L'),
+    COLOR_ALPHA: ('RGBA;16B', 'RGBA;16L'),
+}
+_BAND = 2**19  # pixels that are worked on at once
+_MOST_METADATA = 2**20  # bytes, which is Pillow's own limit
+# Some programs write the orientation into one of these.
+_TEXT_WITH_ORIENTATION = (b'Raw profile type exif', b'XML:com.adobe.xmp')
+
+
+class Png:
+  """A PNG file whose header was read.
+
+  Attributes:
+    size: (width, height) in pixels.
+    image: Pillow's, not loaded before `decode`; it knows the orientation afterwards.
+  """
+
+  def __init__(self, file: BinaryIO):
+    """Read the header.
+
+    Raises:
+      Exception: whatever Pillow raises for a damaged file.
+    """
+    chunks = _scan(file)
+    self._pixels = chunks.kept
+    self._depth, self._color_type = chunks.depth, chunks.color_type
+    self._transparent = chunks.transparent
+    self.image = PngImagePlugin.PngImageFile(self._pixels)
+    self.size = self.image.size
+
+  def decode(self) -> Image.Image:
+    """Return the picture in mode L or RGB, laid on white where it is transparent.
+
+    16 bits become 8: of 65,535 parts 255, except where the visible pixels have levels within half
+    of the range or less. These levels are stretched to 8 bits whole, from the least to the
+    greatest, so that images that use few of the 16 bits keep their steps. It takes at most 8 bytes
+    a pixel.
+    """
+    if self._depth == 16:
+      return self._of_16_bits()
+    image = self.image
+    image.load()
+    if image.mode == '1':
+      image = image.convert('L')
+    if self._transparent is not None:
+      step = 255 // (2**self._depth - 1)
+      wanted = (self._transparent & (2**self._depth - 1)) * step
+      return _by_bands([image], image.mode, lambda pixels: _white_where(pixels, wanted))
+    if image.mode in ('LA', 'RGBA') or 'transparency' in image.info:
+      return _on_white(image, 'L' if image.mode == 'LA' else 'RGB')
+    return image.convert('RGB') if image.mode == 'P' else image
+
+  def _of_16_bits(self) -> Image.Image:
+    """16-bit samples as 8 bits; see `decode`."""
+    planes = self._planes()
+    least, most = 65535, 0
+    for pixels in _bands(planes):
+      levels, opacity = self._samples(pixels)
+      visible = levels if opacity is None else levels[opacity > 0]
+      if visible.size:
+        least, most = min(least, int(visible.min())), max(most, int(visible.max()))
+    if not 0 < most - least < 2**15:
+      least, most = 0, 65535
+    # A look-up is faster than arithmetic. Invisible levels beyond those of the others do not count.
+    every = np.arange(65536).clip(least, most)
+    eight_bits = np.round((every - least) * (255 / (most - least))).astype(np.uint8)
+
+    def change(*pixels: np.ndarray) -> np.ndarray:
+      levels, opacity = self._samples(pixels)
+      if opacity is None:
+        return eight_bits[levels]
+      share = (opacity / np.float32(65535))[..., None]
+      return np.round(255 - share * (255 - eight_bits[levels])).astype(np.uint8)
+
+    mode = 'L' if self._color_type in (GREY, GREY_ALPHA) else 'RGB'
+    return _by_bands(planes, mode, change)
+
+  def _planes(self) -> list[Image.Image]:
+    """Images that hold all bytes of the 16-bit samples between them."""
+    if self._color_type == GREY:
+      self.image.load()
+      return [self.image]
+    planes = []
+    for raw in _RAW[self._color_type]:
+      image = self.image
+      if planes:
+        self._pixels.seek(0)
+        image = PngImagePlugin.PngImageFile(self._pixels)
+      image.tile = [(*tile[:3], raw) for tile in image.tile]
+      image.load()
+      planes.append(image)
+    return planes
+
+  def _samples(self, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Levels [H, W, C] and opacity [H, W] (None if all is opaque), both from 0 to 65,535."""
+    if self._color_type == GREY:
+      samples = pixels[0][..., None].astype(np.uint16)
+    elif self._color_type == GREY_ALPHA:
+      samples = pixels[0][..., ::2].astype(np.uint16) << 8 | pixels[0][..., 1::2]
+    else:
+      samples = pixels[0].astype(np.uint16) << 8 | pixels[1]
+    if self._color_type in (GREY_ALPHA, COLOR_ALPHA):
+      return samples[..., :-1], samples[..., -1]
+    if self._transparent is None:
+      return samples, None
+    visible = (samples != self._transparent).any(-1)
+    return samples, np.where(visible, np.uint16(65535), np.uint16(0))
+
+
+class _Chunks(NamedTuple):
+  """What `_scan` finds.
+
+  Attributes:
+    kept: the file without the chunks that do not matter.
+    depth, color_type: of the header.
+    transparent: the one level of each channel that is transparent, shape [C]; None if there is
+      none.
+  """
+
+  kept: 'Parts'
+  depth: int
+  color_type: int
+  transparent: np.ndarray | None
+
+
+def _scan(file: BinaryIO) -> _Chunks:
+  """Look at each chunk of a file, without reading those of the picture."""
+  file.seek(0, io.SEEK_END)
+  end = file.tell()
+  parts = [(0, len(SIGNATURE))]
+  depth, color_type, transparent, at = 8, COLOR, None, len(SIGNATURE)
+  texts = set()
+  while at < end:
+    file.seek(at)
+    head = file.read(8)
+    length, kind = struct.unpack('>I4s', head) if len(head) == 8 else (0, b'')
+    following = min(at + 12 + length, end) if kind else end
+    if kind == b'IHDR' and length >= 13:
+      depth, color_type = file.read(13)[8:10]
+    if kind == b'tRNS' and color_type in (GREY, COLOR):
+      levels = file.read(min(length, 6))
+      transparent = np.frombuffer(levels[: 2 if color_type == GREY else 6], '>u2')
+    elif kind in (b'iTXt', b'zTXt', b'tEXt') and length <= _MOST_METADATA:
+      key = _key_of_orientation(kind, file.read(length))
+      if key and key not in texts:
+        texts.add(key)
+        parts.append((at, following))
+    elif not kind[:1].islower() or kind == b'tRNS' or (
+        kind == b'eXIf' and length <= _MOST_METADATA
+    ):
+      parts.append((at, following))
+    at = following
+  if transparent is not None and len(transparent) != (1 if color_type == GREY else 3):
+    transparent = None
+  return _Chunks(Parts(file, parts), depth, color_type, transparent)
+
+
+def _key_of_orientation(kind: bytes, content: bytes) -> bytes | None:
+  """The key of a text that may hold the orientation and that Pillow does not find too long."""
+  key, _, text = content.partition(b'\0')
+  if key not in _TEXT_WITH_ORIENTATION:
+    return None
+  if kind == b'zTXt':
+    return key if _is_short(text[1:]) else None
+  if kind == b'iTXt' and text[:1] != b'\0':
+    return key if _is_short(text[2:].split(b'\0', 2)[-1]) else None
+  return key
+
+
+def _is_short(compressed: bytes) -> bool:
+  stream = zlib.decompressobj()
+  try:
+    stream.decompress(compressed, _MOST_METADATA)
+  except zlib.error:
+    return False
+  return not stream.unconsumed_tail
+
+
+class Parts(io.RawIOBase):
+  """Some parts of a file, one behind the other, as a file that is read."""
+
+  def __init__(self, file: BinaryIO, parts: list[tuple[int, int]]):
+    """Take the parts, each from a first byte to the one behind its last."""
+    self._file = file
+    self._starts, self._parts, length = [], [], 0
+    for start, end in parts:
+      self._starts.append(length)
+      self._parts.append((start, end))
+      length += end - start
+    self._length, self._at = length, 0
+
+  def readable(self) -> bool:
+    """Return True."""
+    return True
+
+  def seekable(self) -> bool:
+    """Return True."""
+    return True
+
+  def tell(self) -> int:
+    """Return the position among the parts' bytes."""
+    return self._at
+
+  def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+    """Move to a position among the parts' bytes."""
+    self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+    return self._at
+
+  def read(self, size: int = -1) -> bytes:
+    """Read so many bytes, fewer at the end; all that are left unless a size is given."""
+    left = max(0, self._length - self._at)
+    left = left if size is None or size < 0 else min(size, left)
+    pieces = []
+    while left:
+      index = bisect.bisect_right(self._starts, self._at) - 1
+      start, end = self._parts[index]
+      self._file.seek(start + self._at - self._starts[index])
+      piece = self._file.read(min(left, end - start - (self._at - self._starts[index])))
+      if not piece:
+        break
+      pieces.append(piece)
+      left -= len(piece)
+      self._at += len(piece)
+    return b''.join(pieces)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+  """A picture with transparency, laid on white."""
+
+  def lay(box: Image.Image) -> Image.Image:
+    box = box.convert('RGBA')
+    return Image.alpha_composite(Image.new('RGBA', box.size, 'white'), box).convert(mode)
+
+  result = Image.new(mode, image.size)
+  for box in _boxes(image):
+    result.paste(lay(image.crop(box)), box[:2])
+  return result
+
+
+def _white_where(pixels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+  """White in place of the one level or color that is transparent."""
+  pixels = pixels.reshape(*pixels.shape[:2], -1)
+  return np.where((pixels == wanted).all(-1, keepdims=True), np.uint8(255), pixels)
+
+
+def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+  """Bands of whole rows that make up an image."""
+  width, height = image.size
+  rows = max(1, _BAND // width)
+  for top in range(0, height, rows):
+    yield 0, top, width, min(top + rows, height)
+
+
+def _bands(planes: list[Image.Image]) -> Iterator[list[np.ndarray]]:
+  """The pixels of each band, of each image."""
+  for box in _boxes(planes[0]):
+    yield [np.asarray(plane.crop(box)) for plane in planes]
+
+
+def _by_bands(
+    planes: list[Image.Image], mode: str, change: Callable[..., np.ndarray]
+) -> Image.Image:
+  """The image whose pixels are a function of others', made a band at a time to take no memory."""
+  # Colors go back to where they came from.
+  result = planes[0] if planes[0].mode == mode else Image.new(mode, planes[0].size)
+  for box in _boxes(planes[0]):
+    pixels = change(*(np.asarray(plane.crop(box)) for plane in planes))
+    pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    result.paste(Image.fromarray(pixels), box[:2])
+  return result

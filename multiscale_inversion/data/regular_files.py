@@ -1,0 +1,52 @@
+"""Files that are opened only if they are regular ones: reading a FIFO or a device never ends."""
+
+import os
+import stat
+from typing import BinaryIO
+
+_KINDS = (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a named pipe'),
+    (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISCHR, 'a device'),
+    (stat.S_ISBLK, 'a device'),
+)
+
+
+class NotRegularError(OSError):
+  """Says of a path what it names in place of a regular file."""
+
+  def __init__(self, kind: str):
+    super().__init__(kind)
+    self.strerror = f'{kind}; allowed: a regular file'
+
+  def __str__(self) -> str:
+    return self.strerror
+
+
+def open_regular(path: str) -> BinaryIO:
+  """Open a regular file, or a link to one, to read bytes.
+
+  Raises:
+    NotRegularError: if the path names anything else. It is not opened, so nothing waits for it.
+    OSError: if there is no such file, or it must not be read.
+  """
+  check_regular(path)
+  # Without waiting, and with a second look: the file may have been replaced since the first one.
+  descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+  try:
+    _check(os.fstat(descriptor).st_mode)
+    return open(descriptor, 'rb')
+  except BaseException:
+    os.close(descriptor)
+    raise
+
+
+def check_regular(path: str) -> None:
+  """Raise what `open_regular` raises, without opening the file."""
+  _check(os.stat(path).st_mode)
+
+
+def _check(mode: int) -> None:
+  if not stat.S_ISREG(mode):
+    raise NotRegularError(next((kind for is_kind, kind in _KINDS if is_kind(mode)), 'no file'))
