@@ -1,10 +1,43 @@
 """Image files with their labels, as a folder or a table lists them, before any is read."""
 
 import os
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-UNLABELED = ('unlabeled', 'unlabelled')
+TRAIN, TEST, OTHER = 'train', 'test', 'other'
+_PARTS = {
+    TRAIN: 'train training trn trainval learn learning',
+    TEST: 'test testing tests tst eval evaluation evaluate holdout heldout',
+    OTHER: 'val valid validate validation dev development',
+}
+_PART_OF_WORD = {word: part for part, words in _PARTS.items() for word in words.split()}
+# What stands beside such a word, or is written together with it, without a meaning of its own.
+_FILLER = (
+    '(?:set|data|dataset|image|img|picture|pic|photo|sample|example|file|folder|dir|split|part)s?'
+)
+_WORD = re.compile(rf'(?:{_FILLER})*?(.*?)(?:{_FILLER})*')
+
+_UNLABELED = ('unlabeled', 'unlabelled')
+_MINUS_ONE = re.compile(r'-1(\.0*)?')  # a column of numbers with gaps comes out as floats
+# What programs write for a value that is missing, in lower case without quotes and brackets.
+_MISSING = frozenset((
+    'nan', '-nan', '+nan', 'none', 'null', 'nil', 'na', '#na', 'n/a', '#n/a', '#n/a n/a', 'n.a.',
+    'n.a', 'n\\a', '\\n', 'nat', 'missing', 'nothing', 'undefined', 'void', 'not available',
+    'no label', 'no_label', 'nolabel', 'not labeled', 'not labelled', 'unannotated', '#null!',
+    '#value!', '#ref!', '#div/0!', '#name?', '#num!', '1.#ind', '-1.#ind', '1.#qnan', '-1.#qnan',
+    'na_character_', 'na_integer_', 'na_real_', '-99', '-999', '-9999', '-99999',
+))  # fmt: skip
+_NO_LETTERS = re.compile(r'[?]+|[-\u2013\u2014]+|[.\u2026]+')
+
+# Folders and files of systems, file servers and programs, beside those that begin with a point.
+_SYSTEM = frozenset((
+    '__macosx', '@eadir', '@tmp', '@trash', '@recycle', '@recently-snapshot', '@__thumb',
+    '@synoresource', '#recycle', '#snapshot', '~snapshot', '$recycle.bin',
+    'system volume information', 'lost+found', 'found.000', 'thumbs.db', 'thumbs.db:encryptable',
+    'ehthumbs.db', 'desktop.ini', 'network trash folder', 'temporary items',
+    'thevolumesettingsfolder', 'icon\r', '__pycache__', '_gsdata_',
+))  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -24,13 +57,48 @@ class Entry(NamedTuple):
 
 
 def is_unlabeled(label: str) -> bool:
-  """Whether a folder or a cell of this name says that there is no label."""
-  return label.lower() in UNLABELED
+  """Whether a folder or a cell of this name says that there is no label: -1, or `unlabeled`."""
+  return bool(_MINUS_ONE.fullmatch(label.strip())) or ''.join(_words(label)) in _UNLABELED
+
+
+def reads_as_missing(label: str) -> bool:
+  """Whether a name is how programs write a missing value, such as NaN."""
+  bare = label.strip(' \t\'"`()[]{}<>').lower()
+  if not bare:
+    return len(label) > 1  # `""`, `[]`, while a bracket may be a class of characters
+  return bare.removesuffix('.0') in _MISSING or bool(_NO_LETTERS.fullmatch(bare))
+
+
+def part_of(name: str) -> tuple[str | None, str]:
+  """Tells which part of a data set a folder or a cell names, such as `Training_Set` or `seg-test`.
+
+  Returns:
+    TRAIN, TEST or OTHER (as validation; or of two parts at once), None if it names none; and the
+    words beside it that have a meaning of their own.
+  """
+  words = _words(name)
+  if ''.join(words) in _PART_OF_WORD:  # `hold-out`
+    return _PART_OF_WORD[''.join(words)], ''
+  parts = {_PART_OF_WORD[word] for word in words if word in _PART_OF_WORD}
+  rest = ' '.join(word for word in words if word not in _PART_OF_WORD)
+  if not parts:
+    return None, rest
+  if parts == {TRAIN, OTHER}:  # `train_val` is all that is not for testing
+    return TRAIN, rest
+  return (parts.pop() if len(parts) == 1 else OTHER), rest
+
+
+def _words(name: str) -> list[str]:
+  """The words of a name in lower case, without fillers."""
+  apart = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
+  words = re.findall(r'[^\W\d_]+', apart.lower())
+  return [bare for word in words if (bare := _WORD.fullmatch(word)[1])]
 
 
 def is_hidden(name: str) -> bool:
-  """Whether a file or folder is none of the user's own, as `.DS_Store`, `._1.jpg`, `__MACOSX`."""
-  return os.path.basename(name).startswith('.') or os.path.basename(name) == '__MACOSX'
+  """Whether a file or folder is a system's, as `.DS_Store`, `._1.jpg`, `__MACOSX`, `@eaDir`."""
+  name = os.path.basename(name)
+  return name.startswith('.') or name.lower() in _SYSTEM
 
 
 def class_names(labels: Iterable[str | None]) -> tuple[str, ...]:

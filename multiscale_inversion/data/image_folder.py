@@ -116,7 +116,7 @@ def _path(data_dir: str | None) -> str:
 def _find(path: str) -> tuple[list[Entry], list[Skipped]]:
   if os.path.isdir(path):
     entries, skipped = image_tree.find(path)
-  elif os.path.isfile(path):
+  elif os.path.exists(path):
     entries, skipped = image_table.find(path), []
   else:
     raise UserError(f'data.data_dir: {path}: no such folder or file')

@@ -1,10 +1,19 @@
 """A CSV file that lists images and their labels."""
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 
-from multiscale_inversion.data.entries import Entry, is_unlabeled
+from multiscale_inversion.data.entries import (
+    TEST,
+    TRAIN,
+    Entry,
+    is_unlabeled,
+    part_of,
+    reads_as_missing,
+)
+from multiscale_inversion.data.regular_files import open_regular
 from multiscale_inversion.errors import UserError
 
 _DELIMITERS = (',', ';', '\t')
@@ -15,11 +24,12 @@ def find(table: str) -> list[Entry]:
 
   Its first line names the columns: `file` and `label`, and `split` if there is one; others do not
   count. Columns are separated by commas (or semicolons, or tabs). `file` is a path, relative ones
-  from the folder of the CSV file; `label` the name of a class, empty (or `unlabeled`) where there
-  is none; `split` is `train`, which empty means, too, or `test`.
+  from the folder of the CSV file; `label` the name of a class, empty (or -1, -1.0, `unlabeled`)
+  where there is none; `split` is `train`, which empty means, too, or `test`.
 
   Raises:
-    UserError: if the table does not have this form.
+    UserError: if the table does not have this form, or a label is how programs write a missing
+      value, such as NaN.
   """
   entries: list[Entry] = []
   lines: dict[str, int] = {}
@@ -33,11 +43,16 @@ def find(table: str) -> list[Entry]:
     file = os.path.normpath(os.path.join(os.path.dirname(table), name))  # `./a.png` is `a.png`
     if file in lines:
       raise UserError(f'{where}: {name} stands in line {lines[file]} already; allowed: once')
-    if part.lower() not in ('', 'train', 'test'):
+    if part and part_of(part) not in ((TRAIN, ''), (TEST, '')):
       raise UserError(f'{where}: split is {part!r}; allowed: train, test')
     lines[file] = line
     known = None if not label or is_unlabeled(label) else label
-    is_test = part.lower() == 'test'
+    if known is not None and reads_as_missing(known):
+      raise UserError(
+          f'{where}: label is {label!r}; allowed: empty or -1 where there is none, else the name '
+          'of a class (rename one that is called so)'
+      )
+    is_test = bool(part) and part_of(part)[0] == TEST
     if is_test and known is None:
       raise UserError(f'{where}: a test image without a label; allowed: labeled ones')
     entries.append(Entry(os.path.join(os.path.dirname(table), name), name, known, is_test))
@@ -47,7 +62,7 @@ def find(table: str) -> list[Entry]:
 def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
   """The lines that are not empty, each with its number, as cells by column."""
   try:
-    with open(table, encoding='utf-8-sig', newline='') as file:
+    with io.TextIOWrapper(open_regular(table), encoding='utf-8-sig', newline='') as file:
       head = file.readline()
       delimiter = max(_DELIMITERS, key=head.count)
       form = {'delimiter': delimiter, 'skipinitialspace': True}

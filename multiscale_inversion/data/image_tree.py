@@ -1,107 +1,166 @@
 """A folder of images with a sub-folder a class."""
 
 import os
+from typing import NamedTuple
 
-from multiscale_inversion.data.entries import Entry, is_hidden, is_unlabeled
+from multiscale_inversion.data import folder_parts
+from multiscale_inversion.data.entries import (
+    TEST,
+    TRAIN,
+    Entry,
+    is_unlabeled,
+    reads_as_missing,
+)
+from multiscale_inversion.data.folder_parts import names_in
 from multiscale_inversion.data.images import EXTENSIONS, Skipped
 from multiscale_inversion.errors import UserError
 
-_PARTS = ('train', 'test')
-# What other tools call a part of a data set.
-_OTHER_PARTS = ('val', 'valid', 'validation', 'dev', 'eval')
 # Images that are not read; other files, notes for one, are nobody's loss.
 _OTHER_IMAGES = ('.webp', '.bmp', '.gif', '.tif', '.tiff', '.heic', '.avif', '.jfif')
 
 
 def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
-  """Lists the images of a folder, in the order of their names.
+  """List the images of a folder, in the order of their names.
 
-  The folder has a sub-folder a class and, for images without a label, one named `unlabeled`; or it
-  has `train` and `test`, each with these (`unlabeled` in `train`, or beside them). Images may lie
-  in deeper folders. Hidden files and files that are neither .png, .jpg nor .jpeg do not count.
+  The folder has a sub-folder a class and, for images without a label, one named `unlabeled` (or
+  -1); or it has `train` and `test` (see `folder_parts.find` for other names), each with these
+  (`unlabeled` in `train`, or beside them). Images may lie in deeper folders. Links to folders are
+  followed. Files that are neither .png, .jpg nor .jpeg do not count, nor those of systems, see
+  `entries.is_hidden`.
 
   Returns:
     The images, and those that no class and no part takes: beside the sub-folders, unlabeled for
-    testing, or of another format.
+    testing, of another format, or behind a link that leads nowhere or around the whole folder.
 
   Raises:
-    UserError: if a class has no image, `train` and `test` do not have the same classes, or there is
-      `train` with a part that is not `test`.
+    UserError: if a class has no image, two classes share a folder by a link, a sub-folder's name
+      reads like a missing value, train and test do not have the same classes, or it is not certain
+      whether sub-folders are parts of the set or classes.
   """
   names = _subfolders(folder)
-  parts = {name.lower(): name for name in names if name.lower() in _PARTS}
-  if len(parts) < len(_PARTS):
-    _check_parts(folder, names)
-    return _part(folder, '', names)
-  others = [name for name in names if name.lower() not in _PARTS and not is_unlabeled(name)]
-  if others:
-    raise UserError(
-        f'data.data_dir: {folder} has beside train and test the sub-folder {others[0]}; '
-        'allowed: unlabeled alone'
-    )
-  entries, skipped = _part(folder, '', [name for name in names if is_unlabeled(name)])
-  for part in map(parts.get, _PARTS):
-    found, left_out = _part(folder, part, _subfolders(os.path.join(folder, part)))
-    entries, skipped = entries + found, skipped + left_out
-  train, test = ({e.label for e in entries if e.is_test == is_test} for is_test in (False, True))
+  labels = [name for name in names if not is_unlabeled(name)]
+  parts = folder_parts.find(folder, labels)
+  tree = _Tree(folder)
+  if parts is None:
+    tree.add('', names)
+    return tree.entries, tree.skipped
+  tree.add('', [name for name in names if is_unlabeled(name)])
+  for part in (TRAIN, TEST):
+    tree.add(parts[part], _subfolders(os.path.join(folder, parts[part])), part == TEST)
+  train, test = (
+      {e.label for e in tree.entries if e.is_test == is_test} for is_test in (False, True)
+  )
   for label in sorted(test - train - {None}):
     raise UserError(
-        f'data.data_dir: {os.path.join(folder, "test", label)}: a class without images in train'
+        f'data.data_dir: {os.path.join(folder, parts[TEST], label)}: a class without images in '
+        f'{parts[TRAIN]}'
     )
-  return entries, skipped
+  return tree.entries, tree.skipped
 
 
-def _check_parts(folder: str, names: list[str]) -> None:
-  """Raises a `UserError` where sub-folders look like the parts of a data set, not like classes."""
-  lower = [name.lower() for name in names if not is_unlabeled(name)]
-  if 'train' in lower and (len(lower) == 1 or {*lower} & {*_OTHER_PARTS}):
-    listed = ', '.join(name for name in names if not is_unlabeled(name))
-    raise UserError(
-        f'data.data_dir: {folder} has the sub-folders {listed}; allowed: train and test, each with '
-        'a sub-folder a class, or a sub-folder a class'
-    )
+class _Owner(NamedTuple):
+  """Where a folder's images belong: a class, or None, of the training or the test set."""
+
+  label: str | None
+  is_test: bool
 
 
-def _part(folder: str, part: str, labels: list[str]) -> tuple[list[Entry], list[Skipped]]:
-  """Lists the images of classes that lie in one folder."""
-  root = os.path.join(folder, part) if part else folder
-  is_test = part.lower() == 'test'
-  entries, skipped = [], []
-  for file in sorted(os.listdir(root)):
-    if _is_image(file) and os.path.isfile(os.path.join(root, file)):
-      skipped.append(Skipped(os.path.join(root, file), 'in no sub-folder, so of no class'))
-  for label in labels:
-    paths, others = _images(os.path.join(root, label))
-    skipped += [Skipped(path, f'allowed: {", ".join(EXTENSIONS)}') for path in others]
+class _Tree:
+  """The images of a folder, as they are found.
+
+  Attributes:
+    entries: the images.
+    skipped: those that are left out.
+  """
+
+  def __init__(self, folder: str):
+    self.entries: list[Entry] = []
+    self.skipped: list[Skipped] = []
+    self._folder = folder
+    self._real = os.path.realpath(folder)
+    # By a folder's real path: whose it is, and by which path it was found.
+    self._owners: dict[str, tuple[_Owner, str]] = {}
+
+  def add(self, part: str, labels: list[str], is_test: bool = False) -> None:
+    """Add the images of classes that lie in one folder: the whole one, or a part of it."""
+    root = os.path.join(self._folder, part) if part else self._folder
+    for name in names_in(root):
+      path = os.path.join(root, name)
+      if _is_broken_link(path):
+        self._skip(path, 'a link to nothing')
+      elif _is_image(name) and not os.path.isdir(path):
+        self._skip(path, 'in no sub-folder, so of no class')
+    for label in labels:
+      self._add_class(os.path.join(root, label), label, is_test)
+
+  def _add_class(self, root: str, label: str, is_test: bool) -> None:
     unlabeled = is_unlabeled(label)
+    if not unlabeled and reads_as_missing(label):
+      raise UserError(
+          f'data.data_dir: {root}: a sub-folder called {label}; allowed: unlabeled where there is '
+          'no label, else the name of a class (rename one that is called so)'
+      )
+    paths = self._walk(root, _Owner(None if unlabeled else label, is_test))
     if not paths and not unlabeled:
       raise UserError(
-          f'data.data_dir: {os.path.join(root, label)}: a class without images; allowed: at least '
-          f'one file that ends in {", ".join(EXTENSIONS)}'
+          f'data.data_dir: {root}: a class without images; allowed: at least one file that ends in '
+          f'{", ".join(EXTENSIONS)}'
       )
-    if unlabeled and is_test:
-      skipped += [Skipped(path, 'unlabeled, so of no use for testing') for path in paths]
-      continue
     for path in paths:
-      name = os.path.relpath(path, folder).replace(os.sep, '/')
-      entries.append(Entry(path, name, None if unlabeled else label, is_test))
-  return entries, skipped
+      if unlabeled and is_test:
+        self._skip(path, 'unlabeled, so of no use for testing')
+        continue
+      name = os.path.relpath(path, self._folder).replace(os.sep, '/')
+      self.entries.append(Entry(path, name, None if unlabeled else label, is_test))
+
+  def _walk(self, root: str, owner: _Owner) -> list[str]:
+    """The images of a folder and of the folders in it, each real folder once."""
+    paths, others, waiting = [], [], [root]
+    while waiting:
+      folder = waiting.pop()
+      if not self._take(folder, owner):
+        continue
+      inner = []
+      for name in names_in(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+          inner.append(path)
+        elif _is_image(name):
+          paths.append(path)
+        elif _is_image(name, _OTHER_IMAGES):
+          others.append(path)
+        elif _is_broken_link(path):
+          self._skip(path, 'a link to nothing')
+      waiting += reversed(inner)
+    for path in others:
+      self._skip(path, f'allowed: {", ".join(EXTENSIONS)}')
+    return paths
+
+  def _take(self, folder: str, owner: _Owner) -> bool:
+    """Whether a folder is to be read: not if it has been, by another path."""
+    real = os.path.realpath(folder)
+    if os.path.commonpath([real, self._real]) == real:
+      self._skip(folder, 'a link to a folder around this one, not followed')
+      return False
+    before, path = self._owners.setdefault(real, (owner, folder))
+    if before != owner:
+      raise UserError(
+          f'data.data_dir: {path} and {folder} are one folder, {real}, by links; allowed: each in '
+          'one class and one part'
+      )
+    return path == folder
+
+  def _skip(self, path: str, reason: str) -> None:
+    self.skipped.append(Skipped(path, reason))
 
 
 def _subfolders(folder: str) -> list[str]:
-  names = sorted(os.listdir(folder))
-  return [n for n in names if not is_hidden(n) and os.path.isdir(os.path.join(folder, n))]
+  return [name for name in names_in(folder) if os.path.isdir(os.path.join(folder, name))]
 
 
-def _images(folder: str) -> tuple[list[str], list[str]]:
-  """The images of a folder and of the folders in it, and those of formats that are not read."""
-  paths, others = [], []
-  for root, folders, files in os.walk(folder):
-    folders[:] = sorted(name for name in folders if not is_hidden(name))
-    paths += [os.path.join(root, file) for file in sorted(files) if _is_image(file)]
-    others += [os.path.join(root, file) for file in sorted(files) if _is_image(file, _OTHER_IMAGES)]
-  return paths, others
+def _is_image(name: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
+  return name.lower().endswith(extensions)
 
 
-def _is_image(file: str, extensions: tuple[str, ...] = EXTENSIONS) -> bool:
-  return file.lower().endswith(extensions) and not is_hidden(file)
+def _is_broken_link(path: str) -> bool:
+  return os.path.islink(path) and not os.path.exists(path)

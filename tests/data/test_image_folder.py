@@ -1,5 +1,8 @@
 """The data set of a user's own images, each a square of one grey level that tells which it is."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -180,6 +183,262 @@ def test_parts_of_a_set_are_no_classes(tmp_path, parts):
 def test_a_class_named_train(tmp_path):
   write_classes(tmp_path, 'train plane')
   assert load(tmp_path).class_names == ('plane', 'train')
+
+
+PART_NAMES = [
+  ('Training', 'Testing'), ('training_set', 'test_set'), ('train_images', 'test_images'),
+  ('TrainSet', 'TestSet'), ('TRAIN', 'TEST'), ('Train Data', 'Test Data'), ('train', 'eval'),
+  ('train2017', 'test2017'), ('seg_train', 'seg_test'), ('imgs-train', 'hold-out'),
+  ('trainval', 'test'), ('trainingset', 'Evaluation'), ('mnist_training', 'mnist_testing'),
+]
+
+
+@pytest.mark.parametrize(('train', 'test'), PART_NAMES)
+def test_parts_by_other_names(tmp_path, train, test):
+  write_classes(tmp_path / train, 'b a', unlabeled=2)
+  write_classes(tmp_path / test, 'b a', count=3, unlabeled=0)
+  write(tmp_path / 'unlabeled_images' / 'u.png', 222)
+  found = load(tmp_path)
+  assert found.class_names == ('a', 'b')
+  assert sorted(levels(found.train_images)) == [*range(10), *range(50, 60), 200, 201, 222]
+  assert sorted(levels(found.test_images)) == [0, 1, 2, 50, 51, 52]
+  assert (found.train_labels < 0).sum() == 3
+
+
+def test_a_part_within_itself(tmp_path):
+  write_classes(tmp_path / 'seg_train' / 'seg_train', unlabeled=0)
+  write_classes(tmp_path / 'seg_test' / 'seg_test', count=3, unlabeled=0)
+  found = load(tmp_path)
+  assert found.class_names == ('cat', 'dog')
+  assert len(found.test_labels) == 6
+
+
+@pytest.mark.parametrize('parts', [
+  'Training valid', 'train_set test_set val_set', 'trainA testA trainB testB', 'train Training test',
+  'test val', 'Training', 'test holdout', 'train_test',
+])
+def test_parts_that_are_not_certain_are_a_question(tmp_path, parts):
+  for part in parts.split():
+    write_classes(tmp_path / part)
+  if parts == 'train_test':
+    write_classes(tmp_path, 'plane', unlabeled=0)
+  text = message_of(tmp_path)
+  listed = ', '.join(sorted(parts.split()))
+  assert text.startswith(f'data.data_dir: {tmp_path} has the sub-folders {listed}; are they parts')
+  assert 'allowed: train and test, each with a sub-folder a class' in text
+
+
+@pytest.mark.parametrize('names', ['Training Testing', 'train_a test_a', 'testing valid'])
+def test_folders_named_like_parts_with_images_are_a_question(tmp_path, names):
+  write_classes(tmp_path, names)
+  assert 'are they parts of the set or classes?' in message_of(tmp_path)
+
+
+@pytest.mark.parametrize('names', [
+  'Testing plane', 'valid invalid', 'crash_test train_station', 'contest trainer', 'latest trains'
+])
+def test_classes_that_cannot_be_parts(tmp_path, names):
+  write_classes(tmp_path, names)
+  assert load(tmp_path).class_names == tuple(sorted(names.split()))
+
+
+def test_a_class_with_only_folders_in_it_that_is_named_like_a_part_is_a_question(tmp_path):
+  write_classes(tmp_path, 'plane ship')
+  write_classes(tmp_path / 'Training')
+  assert 'has the sub-folders Training; are they parts' in message_of(tmp_path)
+
+
+def test_other_folders_beside_parts(tmp_path):
+  write_classes(tmp_path / 'Training', unlabeled=0)
+  write_classes(tmp_path / 'Testing', unlabeled=0)
+  write(tmp_path / 'pred' / '1.png')
+  text = f'{tmp_path} has beside Training and Testing the sub-folder pred; allowed: unlabeled alone'
+  assert message_of(tmp_path) == f'data.data_dir: {text}'
+
+
+def test_parts_within_classes_or_further_down(tmp_path):
+  for name in ('cat', 'dog'):
+    write_classes(tmp_path / 'a' / name, 'train test', unlabeled=0)
+  assert message_of(tmp_path / 'a') == (
+    f'data.data_dir: {tmp_path}/a/cat has the sub-folders test, train; allowed: them outside, the '
+    'classes in each'
+  )
+  for part in ('Training', 'Testing'):
+    write_classes(tmp_path / 'b' / 'archive' / part, unlabeled=0)
+  assert message_of(tmp_path / 'b') == (
+    f'data.data_dir: {tmp_path}/b/archive has the sub-folders Testing, Training; allowed: '
+    f'data.data_dir={tmp_path}/b/archive'
+  )
+
+
+MISSING = ['NaN', 'nan', 'None', 'NULL', 'null', 'NA', 'N/A', 'n/a', '<NA>', 'NaT', '?', 'missing',
+           'Nil', '#N/A', '-', '--', '.', '(null)', '[]', '\\N', 'undefined', '-999', '-999.0',
+           'no label', '???']
+
+
+@pytest.mark.parametrize('value', MISSING)
+def test_a_missing_label_is_no_class(tmp_path, value):
+  lines = ['file,label', *(f'images/{n}.png,{"cat" if n < 5 else "dog"}' for n in range(10))]
+  lines.append(f'images/10.png,{value}')
+  table = write_table(tmp_path, '\n'.join(lines))
+  assert message_of(table) == (
+    f'{table}, line 12: label is {value!r}; allowed: empty or -1 where there is none, else the name '
+    'of a class (rename one that is called so)'
+  )
+  if '/' not in value and value != '.':
+    write_classes(tmp_path / 'folder', unlabeled=0)
+    write(tmp_path / 'folder' / value / '1.png')
+    assert message_of(tmp_path / 'folder') == (
+      f'data.data_dir: {tmp_path}/folder/{value}: a sub-folder called {value}; allowed: unlabeled '
+      'where there is no label, else the name of a class (rename one that is called so)'
+    )
+
+
+@pytest.mark.parametrize('value', ['', '-1', '-1.0', ' -1 ', '"-1"', 'unlabeled', 'Unlabelled'])
+def test_unlabeled_cells(tmp_path, value):
+  lines = ['file,label', *(f'images/{n}.png,{n % 2}' for n in range(10))]
+  lines += [f'images/{n}.png,{value}' for n in range(10, 20)]
+  found = load(write_table(tmp_path, '\n'.join(lines)))
+  assert found.class_names == ('0', '1')
+  by_level = dict(zip(levels(found.train_images), found.train_labels.tolist()))
+  assert all(by_level[n] == -1 for n in range(10, 20))
+
+
+def test_a_folder_named_minus_one_is_unlabeled(tmp_path):
+  write_classes(tmp_path, '0 1', unlabeled=0)
+  write(tmp_path / '-1' / '1.png', 222)
+  found = load(tmp_path)
+  assert found.class_names == ('0', '1')
+  assert dict(zip(levels(found.train_images), found.train_labels))[222] == -1
+
+
+@pytest.mark.parametrize('label', ['nanny', 'Nathan', 'a none', '-2', 'na_1', '(', '*', 'nope'])
+def test_labels_that_only_look_a_little_like_missing_ones(tmp_path, label):
+  lines = ['file,label', *(f'images/{n}.png,{"cat" if n < 5 else label}' for n in range(10))]
+  assert set(load(write_table(tmp_path, '\n'.join(lines))).class_names) == {'cat', label}
+
+
+@pytest.mark.parametrize(('cell', 'is_test'), [
+  ('train', False), ('Training', False), ('TRAIN_SET', False), ('test', True), ('Testing', True),
+  ('eval', True),
+])
+def test_a_split_by_other_names(tmp_path, cell, is_test):
+  lines = ['file,label,split', 'images/0.png,a,train', 'images/1.png,b,train', 'images/2.png,a,test',
+           f'images/3.png,b,{cell}']
+  found = load(write_table(tmp_path, '\n'.join(lines)))
+  assert (3 in levels(found.test_images)) == is_test
+
+
+SYSTEM = ['__MACOSX', '@eaDir', '.thumbnails', '.AppleDouble', '#recycle', '$RECYCLE.BIN',
+          'System Volume Information', 'lost+found', '.ipynb_checkpoints', '.Trash-1000', '@Recycle',
+          '.@__thumb', '#snapshot', '@tmp']
+
+
+@pytest.mark.parametrize('name', SYSTEM)
+def test_folders_of_systems_do_not_count(tmp_path, name):
+  write_classes(tmp_path)
+  before = load(tmp_path)
+  write(tmp_path / name / '0.png', 99)
+  write(tmp_path / 'cat' / name / '0.png' / 'SYNOPHOTO_THUMB.png', 98)
+  write(tmp_path / 'unlabeled' / name / '0.png', 97)
+  (tmp_path / 'cat' / 'Thumbs.db').write_text('')
+  (tmp_path / 'cat' / '._1.png').write_text('')
+  found = load(tmp_path)
+  assert found.class_names == before.class_names
+  assert found.skipped == ()
+  assert levels(found.train_images) == levels(before.train_images)
+  assert levels(found.test_images) == levels(before.test_images)
+
+
+def test_links_to_folders_are_followed(tmp_path):
+  write_classes(tmp_path / 'set', count=3, unlabeled=1)
+  for n in range(5):
+    write(tmp_path / 'elsewhere' / 'deep' / f'{n}.png', 100 + n)
+    write(tmp_path / 'birds' / f'{n}.png', 150 + n)
+  (tmp_path / 'set' / 'cat' / 'more').symlink_to(tmp_path / 'elsewhere')
+  (tmp_path / 'set' / 'bird').symlink_to('../birds')
+  (tmp_path / 'birds' / 'loop').symlink_to(tmp_path / 'birds')
+  (tmp_path / 'elsewhere' / 'deep' / 'again').symlink_to(tmp_path / 'set' / 'cat')
+  found = load(tmp_path / 'set')
+  assert found.skipped == ()
+  assert found.class_names == ('bird', 'cat', 'dog')
+  known = [*zip(levels(found.train_images), found.train_labels.tolist()),
+           *zip(levels(found.test_images), found.test_labels.tolist())]
+  assert sorted(known) == sorted([
+    *((n, 1) for n in (0, 1, 2, *range(100, 105))), *((n, 2) for n in range(50, 53)),
+    *((n, 0) for n in range(150, 155)), (200, -1),
+  ])
+
+
+def test_a_folder_that_two_classes_share_by_links_is_an_error(tmp_path):
+  write_classes(tmp_path)
+  (tmp_path / 'cat' / 'other').symlink_to(tmp_path / 'dog')
+  assert message_of(tmp_path) == (
+    f'data.data_dir: {tmp_path}/cat/other and {tmp_path}/dog are one folder, {tmp_path}/dog, by '
+    'links; allowed: each in one class and one part'
+  )
+
+
+def test_a_folder_that_both_parts_share_by_a_link_is_an_error(tmp_path):
+  write_classes(tmp_path / 'train')
+  write_classes(tmp_path / 'test', 'dog', unlabeled=0)
+  (tmp_path / 'test' / 'cat').symlink_to(tmp_path / 'train' / 'cat')
+  assert 'train/cat and ' in message_of(tmp_path)
+
+
+def test_links_that_lead_nowhere_or_around_are_named(tmp_path):
+  write_classes(tmp_path / 'set')
+  (tmp_path / 'set' / 'bird').symlink_to(tmp_path / 'absent')
+  (tmp_path / 'set' / 'cat' / 'more').symlink_to(tmp_path / 'absent')
+  (tmp_path / 'set' / 'cat' / 'all').symlink_to(tmp_path / 'set')
+  (tmp_path / 'set' / 'cat' / 'root').symlink_to('/')
+  (tmp_path / 'set' / 'cat' / 'self').symlink_to('self')
+  found = load(tmp_path / 'set')
+  assert len(found.train_labels) + len(found.test_labels) == 26
+  around = 'a link to a folder around this one, not followed'
+  assert sorted((path.removeprefix(f'{tmp_path}/set/'), why) for path, why in found.skipped) == [
+    ('bird', 'a link to nothing'), ('cat/all', around), ('cat/more', 'a link to nothing'),
+    ('cat/root', around), ('cat/self', 'a link to nothing'),
+  ]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+  write_classes(tmp_path)
+  listdir = os.listdir
+
+  def refuse(path):
+    if str(path).endswith('/dog'):
+      raise PermissionError(errno.EACCES, 'Permission denied', path)
+    return listdir(path)
+
+  monkeypatch.setattr(os, 'listdir', refuse)
+  text = f'data.data_dir: {tmp_path}/dog cannot be listed: Permission denied'
+  assert message_of(tmp_path) == text
+
+
+def test_a_pipe_in_place_of_a_table_or_an_image(tmp_path):
+  os.mkfifo(tmp_path / 'labels.csv')
+  assert message_of(tmp_path / 'labels.csv') == (
+    f'data.data_dir: {tmp_path}/labels.csv cannot be read as CSV in UTF-8: a named pipe; allowed: a '
+    'regular file'
+  )
+  assert message_of('/dev/null').endswith('a device; allowed: a regular file')
+  write_classes(tmp_path / 'set')
+  os.mkfifo(tmp_path / 'set' / 'cat' / 'pipe.png')
+  found = load(tmp_path / 'set')
+  assert found.skipped == (
+    (f'{tmp_path}/set/cat/pipe.png', 'a named pipe; allowed: a regular file'),
+  )
+
+
+def test_too_large_images_are_skipped_with_the_reason(tmp_path):
+  write_classes(tmp_path)
+  write(tmp_path / 'cat' / 'large.png', 20, size=(200, 100))
+  found = load(tmp_path, max_megapixels=0.01)
+  assert [path for path, _ in found.skipped] == [f'{tmp_path}/cat/large.png']
+  assert 'allowed: at most 0.01 (data.max_megapixels)' in found.skipped[0].reason
+  assert load(tmp_path).skipped == ()
+  assert message_of(tmp_path, max_megapixels=0).startswith('data.max_megapixels: 0 is out of range')
 
 
 def test_images_of_other_formats_are_named(tmp_path):
