@@ -127,7 +127,11 @@ def build(config: ConfigDict) -> Setup:
   split = _for_seeds(
       seeds,
       lambda seed: data.split(
-          dataset.train_labels, config.data.num_labeled, seed, config.data.unlabeled
+          dataset.train_labels,
+          config.data.num_labeled,
+          seed,
+          config.data.unlabeled,
+          dataset.class_names,
       ),
   )
   sampler = data.Sampler(

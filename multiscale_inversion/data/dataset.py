@@ -1,6 +1,7 @@
 """What a data set is, and the sets by name."""
 
 import functools
+import glob
 import inspect
 import os
 from collections.abc import Callable
@@ -81,10 +82,28 @@ def _absent(name: str, folder: str) -> str:
   if name == svhn_mat.NAME:
     mat = os.path.join(folder, name)
     ways += f', or put {" and ".join(svhn_mat.FILES)} (from {svhn_mat.HOMEPAGE}) into {mat}'
+  around = _around(name, folder)
+  if around:
+    return (
+        f'data set {name}: not found in {folder}; allowed: the folder that holds {name}, '
+        f'data.data_dir={around}'
+    )
   return (
       f'data set {name}: not found in {folder} (data.data_dir, else TFDS_DATA_DIR, else '
       f'~/tensorflow_datasets); to get it: {ways}'
   )
+
+
+def _around(name: str, folder: str) -> str | None:
+  """The folder that holds the set, where one was given that lies in it, such as the set's own."""
+  for _ in range(3):
+    folder = os.path.dirname(folder)
+    own = glob.escape(os.path.join(folder, name))
+    if glob.glob(os.path.join(own, '*', 'dataset_info.json')) or (
+        name == svhn_mat.NAME and glob.glob(os.path.join(own, '*.mat'))
+    ):
+      return folder
+  return None
 
 
 def data_folder(data_dir: str | None) -> str:

@@ -1,5 +1,6 @@
 """Which training images are labeled."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,11 @@ class Split(NamedTuple):
 
 
 def split(
-    labels: np.ndarray, num_labeled: int | None, seed: int, unlabeled: str = 'rest'
+    labels: np.ndarray,
+    num_labeled: int | None,
+    seed: int,
+    unlabeled: str = 'rest',
+    class_names: Sequence[str] | None = None,
 ) -> Split:
   """Chooses labeled images at random, balanced over the classes.
 
@@ -33,6 +38,7 @@ def split(
       number of classes, classes drawn at random get one more.
     seed: the choice is a function of it; a non-negative integer.
     unlabeled: `rest`: D_u is the training set less the labeled images; `all`: the whole of it.
+    class_names: to name a class in an error; its number does unless given.
 
   Raises:
     UserError: if there are fewer labels than classes, or a class has too few images.
@@ -56,8 +62,9 @@ def split(
   for label in classes:
     members, wanted = np.flatnonzero(labels == label), share + (label in more)
     if wanted > len(members):
+      name = label if class_names is None else class_names[label]
       raise UserError(
-          f'data.num_labeled: {num_labeled} takes {wanted} images of class {label}, which has '
+          f'data.num_labeled: {num_labeled} takes {wanted} images of class {name}, which has '
           f'{len(members)}; allowed: at most {len(classes) * smallest}'
       )
     chosen.append(random.permutation(members)[:wanted])

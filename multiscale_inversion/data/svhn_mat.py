@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from multiscale_inversion.data.regular_files import open_regular
 from multiscale_inversion.errors import UserError
 
 NAME = 'svhn_cropped'
@@ -33,10 +34,18 @@ def _read_file(path: str) -> tuple[np.ndarray, np.ndarray]:
   from scipy.io import loadmat  # noqa: PLC0415
 
   try:
-    content = loadmat(path)
-    images, labels = content['X'], content['y'].reshape(-1)
+    file = open_regular(path)
+  except OSError as error:
+    raise UserError(f'data set {NAME}: {path}: {error.strerror}') from error
+  try:
+    with file:
+      content = loadmat(file)
+    images, labels = np.asarray(content['X']), np.asarray(content['y']).reshape(-1)
+    if labels.dtype.kind not in 'iuf':
+      raise TypeError(f'labels of {labels.dtype}')
   except Exception as error:  # scipy raises whatever a damaged file makes it stumble over
-    raise UserError(f'data set {NAME}: {path} is not in the format of SVHN: {error}') from error
+    what = ' '.join(str(error).split())
+    raise UserError(f'data set {NAME}: {path} is not in the format of SVHN: {what}') from error
   if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] != len(labels):
     raise UserError(
         f'data set {NAME}: {path} holds X of shape {images.shape} and {len(labels)} labels; '

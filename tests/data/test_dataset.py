@@ -1,10 +1,10 @@
 import copy
 import hashlib
+import os
 import pathlib
 import re
 import socket
 import tempfile
-import types
 
 import numpy as np
 import pytest
@@ -156,32 +156,6 @@ def test_other_prepared_sets(monkeypatch, name, shape, sizes, mean, classes):
   assert found.class_names == tuple(classes.split(','))
 
 
-@pytest.mark.parametrize(('count', 'chunk'), [(7, 3), (6, 3), (2, 5), (1, 1)])
-def test_a_prepared_split_is_read_whole_and_in_order(monkeypatch, count, chunk):
-  random = np.random.RandomState(0)
-  images = random.randint(0, 256, (count, 4, 5, 3)).astype(np.uint8)
-  labels = random.randint(0, 10, count)
-
-  class Source:
-    def __len__(self):
-      return count
-
-    def __getitems__(self, indices):
-      return [{'image': images[i], 'label': int(labels[i])} for i in indices]
-
-  image = types.SimpleNamespace(shape=(4, 5, 3))
-  builder = types.SimpleNamespace(
-      info=types.SimpleNamespace(features={'image': image}),
-      as_data_source=lambda split: {'train': Source()}[split],
-  )
-  monkeypatch.setattr(tfds_source, '_CHUNK', chunk)
-  found = tfds_source._read_split(builder, 'train')
-  np.testing.assert_array_equal(found[0], images)
-  np.testing.assert_array_equal(found[1], labels)
-  assert found[0].dtype == np.uint8
-  assert found[1].dtype == np.int32
-
-
 # SVHN in its authors' format
 
 
@@ -256,6 +230,29 @@ def test_svhn_without_a_variable(tmp_path, missing):
     data.load('svhn_cropped', str(tmp_path))
   assert f'{path} is not in the format of SVHN' in str(info.value)
   assert f"'{missing}'" in str(info.value)
+
+
+def test_svhn_of_files_that_are_none(tmp_path):
+  *_, path = _write_svhn(tmp_path, 'train_32x32.mat')
+  _write_svhn(tmp_path, 'test_32x32.mat')
+  for make, kind in ((os.mkfifo, 'a named pipe'), (os.mkdir, 'a folder')):
+    path.unlink()
+    make(path)
+    with pytest.raises(UserError) as info:
+      data.load('svhn_cropped', str(tmp_path))
+    assert str(info.value) == f'data set svhn_cropped: {path}: {kind}; allowed: a regular file'
+
+
+def test_the_folder_of_the_set_itself_is_answered_with_that_around_it(tmp_path):
+  for file in ('train_32x32.mat', 'test_32x32.mat'):
+    *_, path = _write_svhn(tmp_path, file)
+  for given in (path.parent, path):
+    with pytest.raises(UserError) as info:
+      data.load('svhn_cropped', str(given))
+    assert str(info.value) == (
+        f'data set svhn_cropped: not found in {given}; allowed: the folder that holds '
+        f'svhn_cropped, data.data_dir={tmp_path}'
+    )
 
 
 @pytest.mark.parametrize('compress', [False, True])

@@ -101,6 +101,12 @@ def test_a_class_with_too_few_images_is_an_error_whose_advice_works(counts):
   split(labels, allowed, seed=0)
 
 
+def test_a_class_with_too_few_images_is_named():
+  labels = _labels([10, 3, 8])
+  with pytest.raises(UserError, match='takes 4 images of class a tapir, which has 3;'):
+    split(labels, 12, seed=0, class_names=('cat', 'a tapir', 'dog'))
+
+
 def test_an_unknown_choice_of_unlabeled_is_an_error_that_lists_the_choices():
   with pytest.raises(UserError) as info:
     split(LABELS, 5, 0, unlabeled='some')
