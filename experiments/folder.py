@@ -11,12 +11,12 @@ DIR holds PNG and JPEG files of any sizes, in a sub-folder a class and one for t
 
 A share of the labeled images, `--config.data.test_fraction` (0.2 of each class, chosen by the
 files' names, the same for all seeds), tests and is not trained on. Where DIR holds `train` and
-`test`, these say it, and `unlabeled` lies in `train` or beside both:
+`test` (or `Training` and `Testing`, ...), these say it, and `unlabeled` lies in `train` or beside both:
 
     DIR/train/cat/1.jpg  DIR/train/unlabeled/3.jpg  DIR/test/cat/4.jpg
 
 Or data_dir names a CSV file whose first line is `file,label` or `file,label,split`: paths, relative
-ones from the CSV file's folder; labels, most of them empty; and train or test.
+ones from the CSV file's folder; labels, most of them empty (or -1); and train or test.
 
 Further: --config.data.image_size=64, the edge in pixels; --config.data.channels=1 or 3 (unless
 given, 1 if all images are grey); --config.data.num_labeled=40, to train on fewer of the labels; and

@@ -74,7 +74,7 @@ def read(
   if len(names) < 2:
     raise UserError(
         f'data.data_dir: {where} has one class alone ({names[0]}); allowed: at least 2, a '
-        'sub-folder each, or a label each in a CSV file'
+        'sub-folder each, or a label each in a CSV file (-1 means none)'
     )
   size = (image_size, image_size)
   images, positions, unreadable = read_all(

@@ -174,8 +174,8 @@ def _reason(path: str, error: Exception) -> str:
     return 'no such file' if os.path.isabs(path) else f'no such file: {os.path.abspath(path)}'
   if isinstance(error, MemoryError):
     return 'not enough memory to decode it'
-  text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
-  return ' '.join(text.split())
+  text = ' '.join((getattr(error, 'strerror', None) or str(error) or type(error).__name__).split())
+  return text if isinstance(error, OSError | SyntaxError) else f'damaged ({text})'
 
 
 def read_all(

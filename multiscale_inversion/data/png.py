@@ -50,6 +50,10 @@ class Png:
     self._transparent = chunks.transparent
     self.image = PngImagePlugin.PngImageFile(self._pixels)
     self.size = self.image.size
+    width, height = self.size
+    # No deflated byte stands for more than 1,032: no memory for the pixels that a small file names.
+    if height * (width * self._depth // 8) > 1032 * chunks.file_size:
+      raise OSError('image file is truncated')
 
   def decode(self) -> Image.Image:
     """Return the picture in mode L or RGB, laid on white where it is transparent.
@@ -134,12 +138,14 @@ class _Chunks(NamedTuple):
   """What `_scan` finds.
 
   Attributes:
+    file_size: in bytes.
     kept: the file without the chunks that do not matter.
     depth, color_type: of the header.
     transparent: the one level of each channel that is transparent, shape [C]; None if there is
       none.
   """
 
+  file_size: int
   kept: 'Parts'
   depth: int
   color_type: int
@@ -152,7 +158,7 @@ def _scan(file: BinaryIO) -> _Chunks:
   end = file.tell()
   parts = [(0, len(SIGNATURE))]
   depth, color_type, transparent, at = 8, COLOR, None, len(SIGNATURE)
-  texts = set()
+  keys = set()
   while at < end:
     file.seek(at)
     head = file.read(8)
@@ -163,23 +169,25 @@ def _scan(file: BinaryIO) -> _Chunks:
     if kind == b'tRNS' and color_type in (GREY, COLOR):
       levels = file.read(min(length, 6))
       transparent = np.frombuffer(levels[: 2 if color_type == GREY else 6], '>u2')
-    elif kind in (b'iTXt', b'zTXt', b'tEXt') and length <= _MOST_METADATA:
-      key = _key_of_orientation(kind, file.read(length))
-      if key and key not in texts:
-        texts.add(key)
+    elif kind in (b'eXIf', b'iTXt', b'zTXt', b'tEXt') and length <= _MOST_METADATA:
+      key = _key_of_orientation(kind, file.read(length), file.read(4))
+      if key and key not in keys:
+        keys.add(key)
         parts.append((at, following))
-    elif not kind[:1].islower() or kind == b'tRNS' or (
-        kind == b'eXIf' and length <= _MOST_METADATA
-    ):
+    elif not kind[:1].islower() or kind == b'tRNS':
       parts.append((at, following))
     at = following
   if transparent is not None and len(transparent) != (1 if color_type == GREY else 3):
     transparent = None
-  return _Chunks(Parts(file, parts), depth, color_type, transparent)
+  return _Chunks(end, Parts(file, parts), depth, color_type, transparent)
 
 
-def _key_of_orientation(kind: bytes, content: bytes) -> bytes | None:
-  """The key of a text that may hold the orientation and that Pillow does not find too long."""
+def _key_of_orientation(kind: bytes, content: bytes, checksum: bytes) -> bytes | None:
+  """The key of what may hold the orientation, is whole and is not too long for Pillow."""
+  if zlib.crc32(kind + content).to_bytes(4) != checksum:
+    return None
+  if kind == b'eXIf':
+    return kind
   key, _, text = content.partition(b'\0')
   if key not in _TEXT_WITH_ORIENTATION:
     return None

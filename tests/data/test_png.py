@@ -168,6 +168,9 @@ def test_the_stretching_is_the_same_in_bands(tmp_path, monkeypatch):
 SAMPLES = RANDOM.randint(0, 256, (6, 5, 3))
 
 
+XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+
+
 def long_chunks():
   million = b'a ' * 2**21
   squeezed = zlib.compress(million)
@@ -183,6 +186,9 @@ def long_chunks():
     'unknown': png.chunk(b'abCd', million),
     'animation': png.chunk(b'acTL', bytes(8)) * 2,
     'wrong checksum': png.chunk(b'tEXt', b'Comment\0abc')[:-1] + b'?',
+    'wrong checksum of the orientation': (
+      png.chunk(b'eXIf', b'MM\0*')[:-1] + b'?' + png.chunk(b'iTXt', XMP)[:-1] + b'?'
+    ),
     'wrong method': png.chunk(b'iCCP', b'profile\0\7abc'),
   }
 
@@ -209,7 +215,7 @@ EXIF = b'MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'  # ori
   png.chunk(b'zTXt', b'Raw profile type exif\0\0' + zlib.compress(
     b'\nexif\n%8d\n%s\n' % (len(EXIF) + 6, (b'Exif\0\0' + EXIF).hex().encode())
   )),
-  png.chunk(b'iTXt', b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'),
+  png.chunk(b'iTXt', XMP),
 ], ids=['eXIf', 'raw profile', 'xmp'])
 @pytest.mark.parametrize('kind', [(png.COLOR, 8), (png.COLOR, 16)], ids=str)
 def test_the_orientation_matters(tmp_path, place, more, kind):
@@ -231,3 +237,20 @@ def test_cut_and_damaged_files(tmp_path, kind):
       read(tmp_path / 'a.png', content, (8, 8))
     assert str(info.value)
     assert '\n' not in str(info.value)
+
+
+def test_a_small_file_that_names_many_pixels_takes_no_memory(tmp_path, monkeypatch):
+  content = bytearray(png.encode(SAMPLES, png.COLOR, 8))
+  content[16:24] = struct.pack('>II', 20_000, 20_000)
+  content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
+  monkeypatch.setattr(PngImagePlugin.PngImageFile, 'load', lambda self: pytest.fail('loaded'))
+  with pytest.raises(images.UnreadableImage, match=r'^image file is truncated$'):
+    read(tmp_path / 'a.png', content, (8, 8))
+
+
+def test_an_image_of_one_color_is_not_mistaken_for_a_cut_one(tmp_path):
+  Image.new('1', (4000, 4000)).save(tmp_path / 'a.png', compress_level=9)
+  Image.new('RGB', (3000, 3000), 'red').save(tmp_path / 'b.png', compress_level=9)
+  found, _, skipped = images.read_all([str(tmp_path / 'a.png'), str(tmp_path / 'b.png')], (1, 1))
+  assert not skipped
+  assert found.reshape(2, 3).tolist() == [[0, 0, 0], [255, 0, 0]]

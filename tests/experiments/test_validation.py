@@ -213,6 +213,7 @@ def test_choices(key, value, allowed):
   ('data.num_labeled', 1, 0, '[1, '),
   ('data.image_size', 1, 0, '[1, '),
   ('data.test_fraction', 0.5, 1.0, '[1e-06, 1)'),
+  ('data.max_megapixels', 1000.0, 0.0, '[1e-06, '),
   ('network.blocks_per_group', 1, 0, '[1, '),
   ('network.width', 1, 0, '[1, '),
   ('network.negative_slope', 0.0, -0.1, '[0, 1]'),
