@@ -119,7 +119,8 @@ class Trained:
 def load(directory: str, seed: int | None = None) -> Trained:
   """Loads the network of a run from its folder, as of its latest checkpoint.
 
-  It is the network that the run evaluates: of an objective that keeps averaged parameters, theirs.
+  It is the network that the run evaluates: of an objective that averages, the averaged parameters
+  and the batch statistics that belong to them.
   The run may be unfinished, and may have been trained on other devices, any number of them. The
   optimizer is left where it is, and no data set is read.
 

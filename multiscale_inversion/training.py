@@ -18,7 +18,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
 from multiscale_inversion.networks.network import Network, merge_updates
 from multiscale_inversion.objectives import Context, Objective, Start
-from multiscale_inversion.objectives.context import Augment
+from multiscale_inversion.objectives.context import Augment, Variables
 
 Metrics = dict[str, metrics_lib.Mean]
 
@@ -40,7 +40,7 @@ class TrainState(NamedTuple):
   opt_state: optax.OptState
   memory: Any
 
-  def variables(self) -> dict[str, Any]:
+  def variables(self) -> Variables:
     """What `apply` and `stages` take."""
     return {'params': self.params, 'batch_stats': self.batch_stats}
 
@@ -140,23 +140,20 @@ def create_state(
 
   Raises:
     UserError: for a network that needs variables beside parameters and batch statistics, or whose
-      last activation is not a logit a class.
+      last activation is not a logit a class; for an objective whose averaged variables are not the
+      network's.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
   _check_network(network, variables, sample)
-  params = variables['params']
+  variables = {name: variables.get(name, {}) for name in _COLLECTIONS}
   memory = {}
   if objective is not None:
     num_layers = network.bind(variables).num_layers()
-    memory = objective.init(Start(params, num_train, network.num_classes, num_layers))
-  return TrainState(
-      jnp.zeros((), jnp.int32),
-      params,
-      variables.get('batch_stats', {}),
-      optimizer.init(params),
-      memory,
-  )
+    memory = objective.init(Start(variables, num_train, network.num_classes, num_layers))
+    objective.averaged(memory, variables)  # refused now, not after an epoch
+  opt_state = optimizer.init(variables['params'])
+  return TrainState(jnp.zeros((), jnp.int32), *variables.values(), opt_state, memory)
 
 
 def _check_network(network: Network, variables: Any, sample: jax.Array) -> None:
@@ -247,18 +244,20 @@ class Trainer:
     )
 
   def forward(
-      self, params: Any, batch_stats: Any, images: jax.Array, dropout_key: jax.Array
-  ) -> jax.Array:
-    """The logits of a training pass of normalized images; running statistics are not updated."""
-    variables = {'params': params, 'batch_stats': batch_stats}
-    activations, _ = self.network.apply(
+      self, variables: Variables, images: jax.Array, dropout_key: jax.Array
+  ) -> tuple[jax.Array, Any]:
+    """Return the logits and the updated `batch_stats` of a training pass of normalized images."""
+    activations, updates = self.network.apply(
         variables, images, train=True, rngs={'dropout': dropout_key}, mutable=['batch_stats']
     )
-    return activations[-1]
+    return activations[-1], updates.get('batch_stats', variables['batch_stats'])
 
-  def evaluated(self, state: TrainState) -> dict[str, Any]:
-    """The variables to evaluate: averaged parameters where the objective keeps such."""
-    return {**state.variables(), 'params': self.objective.averaged(state.memory, state.params)}
+  def evaluated(self, state: TrainState) -> Variables:
+    """Return the variables to evaluate, of the objective's average where it keeps one.
+
+    An average's parameters come with the batch statistics that belong to them.
+    """
+    return self.objective.averaged(state.memory, state.variables())
 
   def augmented(self, images: jax.Array, dropout_key: jax.Array) -> jax.Array:
     """What the network sees of normalized images in the step of that dropout key."""
@@ -275,8 +274,8 @@ class Trainer:
         step=state.step,
         progress=state.step.astype(jnp.float32) / self.num_steps,
         key=_purpose(key, 'objective'),
-        params=params,
-        forward=lambda p, images, k: self.forward(p, state.batch_stats, images, k),
+        variables={'params': params, 'batch_stats': state.batch_stats},
+        forward=self.forward,
         weak=self.weak,
         strong=self.strong,
         memory=state.memory,
@@ -320,7 +319,8 @@ class Trainer:
     changes, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, changes)
     batch_stats = updates.get('batch_stats', state.batch_stats)
-    memory = self.objective.update(state.memory, news, params)
+    variables = {'params': params, 'batch_stats': batch_stats}
+    memory = self.objective.update(state.memory, news, variables)
     return TrainState(state.step + 1, params, batch_stats, opt_state, memory), measured
 
 

@@ -154,7 +154,7 @@ def learned(
   term = ContextTerm(
       loss,
       init=lambda start: chosen.init(len(heads) + start.num_layers),
-      update=lambda memory, news, params: news,
+      update=lambda memory, news, variables: news,
       inverts=True,
       scheduled=True,
   )

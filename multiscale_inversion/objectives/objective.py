@@ -13,7 +13,13 @@ import numpy as np
 
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion import Inversion
-from multiscale_inversion.objectives.context import Context, ContextTerm, Evaluation, Start
+from multiscale_inversion.objectives.context import (
+    Context,
+    ContextTerm,
+    Evaluation,
+    Start,
+    Variables,
+)
 
 REDUCTIONS = ('batch', 'group')
 
@@ -107,19 +113,47 @@ class Objective:
       total += _weight(weight, context) * values
     return Evaluation(total, news, scalars)
 
-  def update(self, memory: dict[str, Any], news: dict[str, Any], params: Any) -> dict[str, Any]:
-    """The memories after a step: `news` as of `evaluate`, `params` as the optimizer left them."""
+  def update(
+      self, memory: dict[str, Any], news: dict[str, Any], variables: Variables
+  ) -> dict[str, Any]:
+    """Return the memories after a step.
+
+    Args:
+      memory: before it.
+      news: as `evaluate` returned them.
+      variables: the network's `params` and `batch_stats` as the step left them.
+    """
     return {
-        key: self.terms[int(key)][1].update(value, news[key], params)
+        key: self.terms[int(key)][1].update(value, news[key], variables)
         for key, value in memory.items()
     }
 
-  def averaged(self, memory: dict[str, Any], params: Any) -> Any:
-    """The parameters to evaluate: a term's average where one keeps such, else the trained ones."""
+  def averaged(self, memory: dict[str, Any], variables: Variables) -> Variables:
+    """Return the variables to evaluate: a term's average where one keeps such, else the trained.
+
+    Raises:
+      UserError: if what a term returns has not the collections, entries and shapes of the trained
+        variables, such as parameters without the batch statistics that belong to them.
+    """
     for index, (_, term) in enumerate(self.terms):
       if isinstance(term, ContextTerm) and term.averaged:
-        return term.averaged(memory[str(index)])
-    return params
+        found = term.averaged(memory[str(index)])
+        _check_averaged(found, variables, index)
+        return found
+    return variables
+
+
+def _check_averaged(found: Any, trained: Variables, index: int) -> None:
+  shapes = lambda tree: {
+      jax.tree_util.keystr(path): jnp.shape(leaf)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+  wrong = sorted(dict(shapes(found).items() ^ shapes(trained).items()))
+  if wrong:
+    raise UserError(
+        f'objective: the averaged variables of its term {index} differ from the trained ones in '
+        f'{wrong[0]}; allowed: the same collections, {", ".join(trained)}, with the same arrays'
+    )
 
 
 def _own(context: Context | None, index: int) -> Context:

@@ -41,6 +41,11 @@ def model(params, x):
   return hidden @ params['b']
 
 
+def moved(batch_stats, x):
+  """Running statistics after a pass: here, of the inputs' mean."""
+  return jax.tree.map(lambda leaf: 0.5 * leaf + 0.5 * jnp.mean(x, 0), batch_stats)
+
+
 def evaluate(objective, params, images, weak=None, strong=None, memory=None, progress=0.5):
   """The objective of a batch whose augmentations are given images; the first argument free."""
   weak = images if weak is None else weak
@@ -53,8 +58,8 @@ def evaluate(objective, params, images, weak=None, strong=None, memory=None, pro
     step=jnp.asarray(7),
     progress=jnp.asarray(progress),
     key=jax.random.key(0),
-    params=params,
-    forward=lambda p, x, key: model(p, x),
+    variables={'params': params, 'batch_stats': {}},
+    forward=lambda v, x, key: (model(v['params'], x), moved(v['batch_stats'], x)),
     weak=lambda key, x: jnp.asarray(weak),
     strong=lambda key, x: jnp.asarray(strong),
     memory=memory,
@@ -115,7 +120,7 @@ def test_temporal_ensembling(problem):
   """Three epochs: the first has no targets, later ones have those of the averages before them."""
   params, images = problem[:2]
   objective = objectives.create('temporal_ensembling', rampup=0.0, weight=30.0)
-  memory = objective.init(Start(params, TRAIN, C, 1))
+  memory = objective.init(Start({'params': params, 'batch_stats': {}}, TRAIN, C, 1))
   sums = torch.zeros(N, C, dtype=torch.float64)
   random = np.random.RandomState(1)
   for epoch in range(3):
@@ -197,8 +202,10 @@ def test_mean_teacher(problem):
   params, images, weak, _ = problem
   objective = objectives.create('mean_teacher', rampup=0.0, weight=50.0)
   teacher = jax.tree.map(lambda leaf: leaf + 0.2, params)
-  memory = {'1': {'params': teacher}}
-  assert jax.tree.structure(objective.init(Start(params, 1, C, 1))) == jax.tree.structure(memory)
+  statistics = {'mean': jnp.ones(D)}
+  memory = {'1': {'params': teacher, 'batch_stats': statistics}}
+  began = objective.init(Start({'params': params, 'batch_stats': statistics}, 1, C, 1))
+  assert jax.tree.structure(began) == jax.tree.structure(memory)
 
   def expected(params):
     logits = model(params, torch.tensor(images))
@@ -208,13 +215,16 @@ def test_mean_teacher(problem):
   compare(objective, problem, expected, weak=weak, memory=memory)
   news = evaluate(objective, params, images, memory=memory, weak=weak).news
   after = jax.tree.map(lambda leaf: leaf - 1.0, params)
-  memory = objective.update(memory, news, after)
+  variables = {'params': after, 'batch_stats': {'mean': jnp.full(D, 7.0)}}  # the student's
+  memory = objective.update(memory, news, variables)
   decay = oracle.ema_decay(7, 0.99)
   assert decay == pytest.approx(1 - 1 / 8)
-  moved = oracle.mean_teacher_update(torched(teacher), torched(after), decay)
-  averaged = objective.averaged(memory, after)
-  for name, leaf in moved.items():
-    np.testing.assert_allclose(averaged[name], leaf.numpy(), rtol=1e-12)
+  updated = oracle.mean_teacher_update(torched(teacher), torched(after), decay)
+  averaged = objective.averaged(memory, variables)
+  for name, leaf in updated.items():
+    np.testing.assert_allclose(averaged['params'][name], leaf.numpy(), rtol=1e-12)
+  # Of the images that the teacher saw.
+  np.testing.assert_allclose(averaged['batch_stats']['mean'], 0.5 + 0.5 * np.mean(weak, 0))
 
 
 @pytest.mark.parametrize('threshold', [0.0, 0.6, 0.99])
@@ -246,7 +256,8 @@ def test_thresholds_of_the_test_tell_apart():
 @pytest.mark.parametrize('name', ['pi_model', 'mean_teacher', 'fixmatch', 'pseudo_label'])
 def test_with_multiscale_is_the_sum(problem, name):
   params, images, weak, strong = problem
-  memory = {'1': {'params': params}} if name == 'mean_teacher' else {}
+  variables = {'params': params, 'batch_stats': {}}
+  memory = {'1': variables} if name == 'mean_teacher' else {}
   passes = {'weak': weak, 'strong': strong, 'memory': memory}
   alone, both = objectives.create(name), objectives.create(f'{name}+multiscale')
   assert (alone.inverts, both.inverts) == (False, True)

@@ -30,9 +30,10 @@ def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
 def teacher(decay: float) -> ContextTerm:
   """The squared difference to the prediction of the teacher, whose weights are averages.
 
-  The teacher sees the images under an augmentation and dropout of its own, and is constant for the
-  gradient. It is the network that is evaluated, with the running batch statistics of the student,
-  which is what it averages.
+  The teacher sees the images under an augmentation and dropout of its own, normalizes them by their
+  own batch statistics, and is constant for the gradient. It is the network that is evaluated. Its
+  running batch statistics are those of its own passes, as in the authors' program: the parameters
+  alone are averaged, and the student's statistics do not fit them.
 
   Args:
     decay: alpha, of the averages, in [0, 1).
@@ -43,18 +44,24 @@ def teacher(decay: float) -> ContextTerm:
     del labels, mask
     augmentation, dropout = jax.random.split(context.key)
     images = context.weak(augmentation, context.images)
-    logits = context.forward(context.memory['params'], images, dropout)
-    target = jax.lax.stop_gradient(jax.nn.softmax(logits))
-    return Evaluation(squared_difference(inversion.activations[-1], target), context.step)
+    passed = context.forward(context.memory, images, dropout)
+    logits, batch_stats = jax.lax.stop_gradient(passed)
+    values = squared_difference(inversion.activations[-1], jax.nn.softmax(logits))
+    return Evaluation(values, {'step': context.step, 'batch_stats': batch_stats})
 
-  def update(memory, news, params):
-    return {'params': moved_average(memory['params'], params, ema_decay(news, decay))}
+  def update(memory, news, variables):
+    rate = ema_decay(news['step'], decay)
+    return {
+        'params': moved_average(memory['params'], variables['params'], rate),
+        'batch_stats': news['batch_stats'],
+    }
 
   return ContextTerm(
       loss,
-      init=lambda start: {'params': jax.tree.map(jnp.copy, start.params)},
+      # Arrays of its own: a step takes over the buffers of its state, each once.
+      init=lambda start: jax.tree.map(jnp.copy, start.variables),
       update=update,
-      averaged=lambda memory: memory['params'],
+      averaged=lambda memory: memory,
   )
 
 

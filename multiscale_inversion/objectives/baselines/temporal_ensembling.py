@@ -46,8 +46,8 @@ def ensemble(decay: float) -> ContextTerm:
     }
     return Evaluation(jnp.where(seen, values, 0), parallel.gather_over_devices(news))
 
-  def update(memory, news, params):
-    del params
+  def update(memory, news, variables):
+    del variables
     # A batch may hold an image twice (fewer labels than places): the mean of its predictions, the
     # same in both places, as which of two values stays is not defined on every backend.
     positions = news['positions']
