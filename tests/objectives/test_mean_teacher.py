@@ -69,9 +69,8 @@ def teacher_in_numpy(students, images, decay):
     mean = 0.9 * mean + 0.1 * values.mean(0)
     variance = 0.9 * variance + 0.1 * ((values - values.mean(0)) ** 2).mean(0)
     rate = min(1 - 1 / (t + 1), decay)
-    params = jax.tree.map(
-      lambda own, new, rate=rate: rate * own + (1 - rate) * new, params, copy(students[t + 1].params)
-    )
+    average = lambda own, new, rate=rate: rate * own + (1 - rate) * new
+    params = jax.tree.map(average, params, copy(students[t + 1].params))
   return params, mean, variance
 
 
