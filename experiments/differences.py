@@ -9,8 +9,17 @@ from experiments.validation import flatten, from_record, resolve
 
 # A run may go on under another note, but notes tell data sets of one name apart.
 _NOTE = 'data.note'
-# Of which run of a setting it is, and where and how it was computed.
-_OF_THE_RUN = {'seed', 'num_seeds', 'seeds_mode', 'rematerialize', *FREE_KEYS} - {_NOTE}
+# Of which run of a setting it is, where and how it was computed, and how often one looked.
+OF_THE_RUN = {
+    'seed',
+    'num_seeds',
+    'seeds_mode',
+    'rematerialize',
+    'log_every_steps',
+    'eval_every_epochs',
+    'eval_batch_size',
+    *FREE_KEYS,
+} - {_NOTE}
 _NAMES = ('network.name', 'objective.name')
 # What the columns and names of tables show.
 _SHOWN = (
@@ -45,7 +54,7 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
   return {
       key: None if value == default.get(key) and key not in _NAMES else as_json(value)
       for key, value in flat.items()
-      if key not in _OF_THE_RUN
+      if key not in OF_THE_RUN
   }
 
 

@@ -1,50 +1,69 @@
-"""The paper's tables with our measured errors beside the published ones, as Markdown and CSV."""
+"""The paper's tables with our measured errors beside the published ones, as Markdown and CSV.
+
+A run counts for a row if its configuration is the row's, but for the learning rate, which the paper
+selects. Runs of different learning rates, or on different copies of the data, are settings of their
+own: each is shown by itself, never pooled (`aggregation.by_setting`).
+"""
 
 import csv
 import io
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from experiments import paper, records, settings
+from experiments import aggregation, differences, paper, settings
 from experiments.markdown import mean_and_deviation
 from experiments.markdown import table as markdown_table
 from experiments.validation import from_record
 
 NOT_MEASURED = 'not measured'
 # What may differ from the setting's configuration in a run that counts as its.
-_FREE = (
-    *records.FREE_KEYS,
-    'seed',
-    'num_seeds',
-    'seeds_mode',
-    'learning_rate',
-    'log_every_steps',
-    'eval_every_epochs',
-    'eval_batch_size',
-    'rematerialize',
-)
+_FREE = (*differences.OF_THE_RUN, 'data.note', 'learning_rate')
+
+
+class Measured(NamedTuple):
+  """Our errors in one setting.
+
+  Attributes:
+    errors: test errors in percent, by seed.
+    learning_rate: of the setting.
+    note: what sets the data's copy apart; empty for the original.
+  """
+
+  errors: dict[int, float]
+  learning_rate: float
+  note: str
 
 
 class Cell:
   """Our errors for one row and number of labels.
 
   Attributes:
-    errors: test errors in percent, by seed; of the original data alone where there are any.
-    note: what sets the data's copy apart, where there are only such.
+    measured: a value for each setting; those on the original data alone where there are any.
   """
 
   def __init__(self, runs: Sequence[dict[str, Any]]):
     counted = [run for run in runs if not _note(run)] or runs
-    self.errors = {run['seed']: run['test_error'] for run in counted}
-    self.note = ', '.join(sorted({_note(run) for run in counted}))
+    self.measured = [
+        Measured(
+            {run['seed']: run['test_error'] for run in group},
+            from_record(group[0]['config']).learning_rate,
+            _note(group[0]),
+        )
+        for group in aggregation.by_setting(counted)
+    ]
 
   def __str__(self):
-    if not self.errors:
-      return NOT_MEASURED
-    count = len(self.errors)
-    mean = mean_and_deviation(list(self.errors.values()))
-    return f'{mean} ({count} seed{"s"[: count > 1]}{"; " * bool(self.note)}{self.note})'
+    several = len({one.learning_rate for one in self.measured}) > 1
+    shown = [_shown(one, name_rate=several) for one in self.measured]
+    return '; '.join(shown) or NOT_MEASURED
+
+
+def _shown(one: Measured, name_rate: bool) -> str:
+  count = len(one.errors)
+  remarks = [f'{count} seed{"s"[: count > 1]}', one.note]
+  remarks += [f'learning_rate={one.learning_rate:g}'] * name_rate
+  return f'{mean_and_deviation(list(one.errors.values()))} ({"; ".join(filter(None, remarks))})'
 
 
 def _note(run):
@@ -89,7 +108,7 @@ def markdown(number: int, runs: Sequence[dict[str, Any]]) -> str:
 
 
 def comma_separated(number: int, runs: Sequence[dict[str, Any]]) -> str:
-  """The same as CSV, a line for each row and number of labels."""
+  """The same as CSV, a line for each row, number of labels and setting that was measured."""
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
   names = 'mean', 'std'
@@ -101,19 +120,27 @@ def comma_separated(number: int, runs: Sequence[dict[str, Any]]) -> str:
       *(f'ours_{name}' for name in names),
       'seeds',
       'data_note',
+      'learning_rate',
   ])
   for row, ours in cells(paper.TABLES[number], runs):
     for labels, cell in ours.items():
-      published = row.published.get(labels)
-      errors = list(cell.errors.values()) if cell else []
-      writer.writerow([
-          number,
-          row.label,
-          labels,
-          *(('', '') if published is None else ('' if v is None else v for v in published)),
-          f'{statistics.mean(errors):.4f}' if errors else NOT_MEASURED if cell else '',
-          f'{statistics.stdev(errors):.4f}' if len(errors) > 1 else '',
-          len(errors) if cell else '',
-          cell.note if cell else '',
-      ])
+      published = row.published.get(labels) or ('', '')
+      first = [number, row.label, labels, *('' if v is None else v for v in published)]
+      for values in _values(cell):
+        writer.writerow([*first, *values])
   return out.getvalue()
+
+
+def _values(cell: Cell | None) -> list[tuple[Any, ...]]:
+  """Return our columns of the CSV, a line for each setting; one without any, too."""
+  if cell is None:
+    return [('',) * 5]
+  if not cell.measured:
+    return [(NOT_MEASURED, '', 0, '', '')]
+  lines = []
+  for one in cell.measured:
+    errors = list(one.errors.values())
+    deviation = f'{statistics.stdev(errors):.4f}' if len(errors) > 1 else ''
+    mean = f'{statistics.mean(errors):.4f}'
+    lines.append((mean, deviation, len(errors), one.note, one.learning_rate))
+  return lines

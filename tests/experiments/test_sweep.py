@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from experiments import figures, paper, paper_tables, report, run, settings, sweep
+from experiments import aggregation, figures, paper, paper_tables, report, run, settings, sweep
 from experiments.main import StopRequest
 from experiments.validation import validate
 from multiscale_inversion.errors import UserError
@@ -184,6 +184,32 @@ def test_our_runs_stand_beside_the_published_errors():
   (line,) = [x for x in lines if (x['row'], x['labels']) == ('CNN, multiscale', '8000')]
   assert (line['published_mean'], line['published_std']) == ('17.92', '0.3')
   assert (float(line['ours_mean']), line['seeds'], line['data_note']) == (19, '2', 'JPEG copy')
+
+
+def test_settings_of_one_row_are_not_pooled():
+  """By hand: 18 and 20 at one learning rate, 30 at another; of a seed, the first run counts."""
+  name = 'cifar10_8000/cnn/multiscale'
+  runs = summaries(name, {0: 18.0}) + summaries(name, {0: 30.0}, learning_rate=0.01)
+  runs += summaries(name, {0: 99.0}, log_every_steps=7) + summaries(name, {1: 20.0})
+  assert cells(paper_tables.markdown(3, runs), 'CNN, multiscale')[3] == (
+    '19.00 ± 1.41 (2 seeds; learning_rate=0.002); 30.00 (1 seed; learning_rate=0.01)'
+  )
+  lines = csv.DictReader(paper_tables.comma_separated(3, runs).splitlines())
+  ours = [
+    (float(line['ours_mean']), line['ours_std'], line['seeds'], line['learning_rate'])
+    for line in lines if (line['row'], line['labels']) == ('CNN, multiscale', '8000')
+  ]
+  assert ours == [(19, '1.4142', '2', '0.002'), (30, '', '1', '0.01')]
+  # Two copies of the data are two settings, too.
+  copies = [
+    run for note in ('JPEG copy', 'PNG copy')
+    for run in summaries(name, {0: len(note)}, **{'data.note': note})
+  ]
+  assert cells(paper_tables.markdown(3, copies), 'CNN, multiscale')[3] == (
+    '9.00 (1 seed; JPEG copy); 8.00 (1 seed; PNG copy)'
+  )
+  # The tables of runs tell the same settings apart.
+  assert len(aggregation.by_setting(runs)) == 2
 
 
 def test_published_numbers():

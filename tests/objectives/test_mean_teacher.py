@@ -1,4 +1,4 @@
-"""The mean teacher that is evaluated, against a program in NumPy: its weights and its statistics."""
+"""The mean teacher that is evaluated, weights and statistics, against a program in NumPy."""
 
 import jax
 import jax.numpy as jnp
