@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments import records
+from experiments import records, source
 
 
 def interleave(
@@ -57,6 +57,7 @@ def publish(benchmark: str, measured: Any, out: str | None, packages: tuple[str,
       'measured': measured,
       'hardware': records.hardware(),
       'versions': records.versions(packages),
+      **source.revision(),
   }
   print(json.dumps(result, indent=2))
   if out:

@@ -61,6 +61,7 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
         'settled_epoch': settled_epoch(lines),
         'confusions': confusions(dataset.test_labels, predicted, dataset.class_names),
         'versions': run['versions'],
+        'commit': run.get('commit'),
         'hardware': run['hardware'],
         'command': records.public_command(run['command']),
     })

@@ -45,12 +45,18 @@ def _of_no_json(value: Any) -> str:
 
 
 def single_runs(run: dict[str, Any]) -> list[dict[str, Any]]:
-  """A summary of several seeds as one summary a seed; another one as it is."""
+  """Return a summary of several seeds as one summary a seed, and another one as it is.
+
+  Each has its seed's own `test_error` and, from runs that recorded them, `train` scalars. The
+  configuration stays that of the program that ran, with its first seed and their number, and so
+  does `wall_time_s`, which `wall_time_shared_by` seeds share.
+  """
   if 'seeds' not in run:
     return [run]
-  shared = {key: value for key, value in run.items() if key not in ('seeds', 'test_error_std')}
-  config = {**run['config'], 'num_seeds': 1}
-  return [{**shared, **own, 'config': {**config, 'seed': own['seed']}} for own in run['seeds']]
+  means = ('seeds', 'test_error', 'test_error_std', 'train')
+  shared = {key: value for key, value in run.items() if key not in means}
+  shared.setdefault('wall_time_shared_by', len(run['seeds']))
+  return [{**shared, **own} for own in run['seeds']]
 
 
 def public(run: dict[str, Any]) -> dict[str, Any]:

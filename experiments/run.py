@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import data_display, display, records, steps
+from experiments import data_display, display, records, source, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
@@ -90,6 +90,7 @@ class _Run:
     self._setup = setup
     self._steps_per_epoch = setup.sampler.steps_per_epoch
     self._num_steps = setup.num_steps
+    self._revision = source.revision()
     self._devices = setup.devices
     self._keys = setup.devices.replicate(setup.keys)
     self._evaluate = evaluation.make_evaluation(
@@ -276,13 +277,14 @@ class _Run:
         'num_steps': self._num_steps,
         'num_epochs': self._num_steps / self._steps_per_epoch,
         'wall_time_s': round(time.monotonic() - self._started, 2),
-        'train': {name: round(v, 6) for name, v in mean_scalars(self._scalars).items()},
+        'train': _rounded(mean_scalars(self._scalars)),
         **self._each_seed(),
         **records.about_data(self._setup.dataset),
         'command': command,
         'config': recorded,
         'hardware': records.hardware(),
         'versions': records.versions(),
+        **self._revision,
     }
 
   def _each_seed(self) -> dict[str, Any]:
@@ -293,10 +295,16 @@ class _Run:
     return {
         'test_error_std': statistics.stdev(errors),
         'seeds_mode': self._setup.seeds_mode,
+        'wall_time_shared_by': len(seeds),
         'seeds': [
-            {'seed': seed, 'test_error': error} for seed, error in zip(seeds, errors, strict=True)
+            {'seed': seed, 'test_error': error, 'train': _rounded(scalars)}
+            for seed, error, scalars in zip(seeds, errors, self._scalars, strict=True)
         ],
     }
+
+
+def _rounded(scalars: dict[str, float]) -> dict[str, float]:
+  return {name: round(value, 6) for name, value in scalars.items()}
 
 
 def _size(tree: Any) -> int:

@@ -91,7 +91,7 @@ OTHER_ERRORS = {
 }
 SUMMARY = {
   'test_error', 'num_parameters', 'num_steps', 'num_epochs', 'wall_time_s', 'seed', 'dataset',
-  'network', 'objective', 'num_labeled', 'config', 'hardware', 'versions',
+  'network', 'objective', 'num_labeled', 'config', 'hardware', 'versions', 'commit', 'commit_dirty',
 }
 
 

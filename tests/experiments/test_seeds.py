@@ -49,9 +49,11 @@ def test_each_seed_is_its_single_run(tmp_path, single, mode):
       assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
     assert own['test_error'] == pytest.approx(found[-1]['test/error'])
   errors = [single[seed][1]['test_error'] for seed in SEEDS]
-  assert summary['seeds'] == [
-    {'seed': seed, 'test_error': pytest.approx(error)} for seed, error in zip(SEEDS, errors)
-  ]
+  own_scalars = [single[seed][1]['train'] for seed in SEEDS]
+  for found, seed, error, scalars in zip(summary['seeds'], SEEDS, errors, own_scalars, strict=True):
+    assert found == {'seed': seed, 'test_error': pytest.approx(error), 'train': found['train']}
+    assert found['train'] == pytest.approx(scalars, rel=1e-3, abs=1e-4)
+  assert summary['wall_time_shared_by'] == len(SEEDS)
   assert summary['test_error'] == pytest.approx(statistics.mean(errors))
   assert summary['test_error_std'] == pytest.approx(statistics.stdev(errors))
   assert summary['num_parameters'] == single[SEEDS[0]][1]['num_parameters']
@@ -60,6 +62,29 @@ def test_each_seed_is_its_single_run(tmp_path, single, mode):
     of_seeds = [single[seed][0][index] for seed in SEEDS]
     expected = {key: statistics.mean(r[key] for r in of_seeds) for key in record}
     assert record == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_a_record_of_each_seed_says_what_ran():
+  """Its own error and scalars, the program's time and configuration."""
+  summary = {
+    'test_error': 2.0, 'test_error_std': 1.4, 'train': {'train/loss': 5.0}, 'wall_time_s': 60.0,
+    'wall_time_shared_by': 2, 'seed': 3, 'config': {'seed': 3, 'num_seeds': 2}, 'commit': 'abc',
+    'seeds': [
+      {'seed': 3, 'test_error': 1.0, 'train': {'train/loss': 4.0}},
+      {'seed': 4, 'test_error': 3.0, 'train': {'train/loss': 6.0}},
+    ],
+  }
+  shared = {
+    'wall_time_s': 60.0, 'wall_time_shared_by': 2, 'config': {'seed': 3, 'num_seeds': 2},
+    'commit': 'abc',
+  }
+  found = records.single_runs(summary)
+  assert found == [own | shared for own in summary['seeds']]
+  assert [records.single_runs(one) for one in found] == [[one] for one in found]  # as published
+  # Of a version that recorded their means alone, none is claimed to be a seed's own.
+  older = {key: value for key, value in summary.items() if key != 'wall_time_shared_by'}
+  older['seeds'] = [{k: v for k, v in own.items() if k != 'train'} for own in summary['seeds']]
+  assert records.single_runs(older) == [own | shared for own in older['seeds']]
 
 
 def test_the_last_line_says_whose_the_error_is():
