@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import records, report
+from experiments import report
 from experiments.markdown import table
+from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 
 _NAMES = {
@@ -176,9 +177,7 @@ _TABLES = {
 
 def render(path: str) -> str:
   """The tables of a result file, and on which machine it was measured."""
-  result = records.read_json(path)
-  if result is None:
-    raise UserError(f'{path}: no such file')
+  result = files.read_json(path)
   hardware, versions = result['hardware'], result['versions']
   device = hardware['processor'] if hardware['platform'] == 'cpu' else hardware['device']
   torch = f', PyTorch {versions["torch"]}' if 'torch' in versions else ''

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments import records, source
+from multiscale_inversion import files
 
 
 def interleave(
@@ -62,4 +63,4 @@ def publish(benchmark: str, measured: Any, out: str | None, packages: tuple[str,
   print(json.dumps(result, indent=2))
   if out:
     os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
-    records.write_json(out, result)
+    files.write_json(out, result)

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from experiments import aggregation, differences, figures, naming
+from experiments.text import file_name, in_figure
 
 _LABELS = 'data.num_labeled'
 # An objective's mark and color, whichever others there are.
@@ -37,7 +38,7 @@ def draw(runs: Sequence[dict[str, Any]], out: str) -> list[str]:
     panels[repr(_without_objective(run))].append(run)
   taken = set()
   return [
-      figures.save(_figure(found), out, f'{found[0]["dataset"]}_by_labels', taken)
+      figures.save(_figure(found), out, f'{file_name(found[0]["dataset"])}_by_labels', taken)
       for found in panels.values()
       if len({run['num_labeled'] for run in found}) > 1
   ]
@@ -95,7 +96,7 @@ def _figure(runs) -> plt.Figure:
     marker, color = _STYLES.get(objective.split(' ')[0], ('d', None))
     labels, means, spreads = zip(*curves[objective], strict=True)
     axes.errorbar(
-        labels, means, spreads, marker=marker, color=color, label=objective, capsize=3
+        labels, means, spreads, marker=marker, color=color, label=in_figure(objective), capsize=3
     )
   ticks = sorted({run['num_labeled'] for run in runs})
   axes.set_xscale('log')
@@ -107,7 +108,7 @@ def _figure(runs) -> plt.Figure:
   axes.yaxis.set_minor_locator(ticker.NullLocator())
   axes.set_xlabel('labels')
   axes.set_ylabel('test error, %')
-  axes.set_title(f'{naming.dataset_name(runs[0])}, {naming.network_name(runs[0])}')
+  axes.set_title(in_figure(f'{naming.dataset_name(runs[0])}, {naming.network_name(runs[0])}'))
   axes.grid(alpha=0.3, which='both')
   axes.legend()
   return figure

@@ -1,25 +1,33 @@
 """What the programs share: their flags, and errors as one line each."""
 
+import errno
 import os
 import re
 import runpy
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import defaults
-from experiments.validation import flatten, unknown_key
+from experiments import overrides, streams, text
+from experiments.validation import flatten
 from multiscale_inversion.errors import StorageError, UserError
 
 USER_ERROR = 2
 STORAGE_ERROR = 3
 INTERRUPTED = 130
 
-CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of experiments/.')
+# The changes of single values are ours, see `overrides`; this flag looks for none on its own.
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'A file of experiments/.', sys_argv=['program']
+)
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Absl's own: one reads arguments that no record of a run would show, the other hides mistakes.
+_REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
 
 
 def parse(argv: list[str], needs_config: bool = True) -> list[str]:
@@ -35,20 +43,69 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   Raises:
     UserError: for whatever is wrong in them.
   """
-  file = _config_file(argv)
-  if not file and (needs_config or file == ''):
-    raise UserError(f'--config: missing; allowed: {", ".join(_config_files())}')
-  if file:
-    _check_overrides(argv, flatten(_load(file)))
-  none = [argument for argument in argv if argument.endswith('=None') and _key(argument)]
-  try:
-    rest = flags.FLAGS([argument for argument in argv if argument not in none])
-  except (flags.Error, TypeError, ValueError, OSError) as error:
-    message = ' '.join(str(error).split()).removeprefix('flag --config.')
-    raise UserError(message) from error
-  for argument in none:
-    _set_none(CONFIG.value, _key(argument))
+  given = overrides.split(argv)
+  if not given.file and (needs_config or given.file == ''):
+    raise UserError(f'--config: missing; allowed: {_allowed_configs()}')
+  name, *rest = given.rest
+  if given.file:
+    known = flatten(_load(given.file))
+    for key, _ in given.changes:
+      overrides.check_key(key, known)
+    rest = [f'--config={given.file}', *rest]
+  elif given.changes:
+    raise UserError(f'--config.{given.changes[0][0]}: changes no file; allowed: with --config=FILE')
+  rest = _parse_flags([name, *rest])
+  if given.file:
+    overrides.apply(CONFIG.value, given.changes)
   return rest
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses the flags that this project's modules define, and no library's.
+
+  Returns:
+    What is left.
+
+  Raises:
+    UserError: for an unknown flag or a wrong value.
+  """
+  own = flags.FlagValues()
+  for name in flags.FLAGS:
+    module = flags.FLAGS.find_module_defining_flag(name)
+    if module in ('__main__', sys.argv[0]) or module.split('.')[0] == __package__:
+      flags.FLAGS[name].unparse()
+      own[name] = flags.FLAGS[name]
+  allowed = ', '.join(f'--{name}' for name in sorted(own))
+  for argument in argv[1 : argv.index('--') if '--' in argv else None]:
+    refused = _REFUSED.match(argument)
+    if refused:
+      raise UserError(f"Unknown command line flag '{refused[1]}'; allowed: {allowed}")
+  try:
+    rest = own(argv)
+  except flags.UnrecognizedFlagError as error:
+    raise UserError(
+        f"Unknown command line flag '{error.flagname}'; allowed: {allowed}"
+    ) from error
+  except (flags.Error, TypeError, ValueError, OSError) as error:
+    raise UserError(_in_plain_words(str(error), own)) from error
+  flags.FLAGS.mark_as_parsed()
+  return rest
+
+
+def _in_plain_words(message: str, known: flags.FlagValues) -> str:
+  """What is wrong with a flag, and what it takes."""
+  missing = re.fullmatch(r'Missing value for flag (--?(\w+))', message)
+  if missing:
+    return f'{message}; allowed: {missing[1]}={_taken(known[missing[2]])}'
+  wrong = re.match(r'(flag --(\w+)=.*?): ', message, re.DOTALL)
+  if wrong and wrong[2] in known and wrong[2] != 'config':
+    return f'{wrong[1]}; allowed: {_taken(known[wrong[2]])}'
+  return ' '.join(message.split())
+
+
+def _taken(flag: flags.Flag) -> str:
+  """The kind of a flag's value, in words."""
+  return flag.parser.syntactic_help or ('true or false' if flag.boolean else 'a value')
 
 
 def _load(named: str) -> ConfigDict:
@@ -58,31 +115,25 @@ def _load(named: str) -> ConfigDict:
   """
   file, *argument = named.split(':', 1)
   if not os.path.isfile(file):
-    raise UserError(f'--config: no file {file}; allowed: {", ".join(_config_files())}')
+    there = 'it is no regular file' if os.path.exists(file) else 'it is not there'
+    raise UserError(
+        f'--config: no file {file}: {there} (looked for as {os.path.abspath(file)}); allowed: '
+        f'{_allowed_configs()}'
+    )
   try:
-    return runpy.run_path(file)['get_config'](*argument)
+    config = runpy.run_path(file)['get_config'](*argument)
   except KeyError as error:
     raise UserError(f'--config: {file} has no function get_config ({error} is missing)') from error
   except UserError as error:
     raise UserError(f'--config: {file}: {error}') from error
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     message = ' '.join(str(error).split())
     raise UserError(f'--config: {file}: {type(error).__name__}: {message}') from error
-
-
-def _check_overrides(argv: list[str], known: dict[str, Any]) -> None:
-  sections = {key.rpartition('.')[0] for key in known}
-  for key in filter(None, map(_key, argv[1:])):
-    if key not in known and key not in sections:
-      raise UserError(unknown_key(key))
-
-
-def _set_none(config: ConfigDict, key: str) -> None:
-  """Sets a key to None where the defaults say that it may be."""
-  if flatten(defaults.get_config())[key] is not None:
-    raise UserError(f'{key}: None; allowed: a value, as by default')
-  section, _, name = key.rpartition('.')
-  (config[section] if section else config)[name] = None
+  if not isinstance(config, ConfigDict):
+    raise UserError(
+        f'--config: {file}: get_config returns a {type(config).__name__}; allowed: a ConfigDict'
+    )
+  return config
 
 
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
@@ -91,25 +142,40 @@ def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   logging.set_verbosity(logging.FATAL)
   warnings.showwarning = _show_warning
   sys.unraisablehook = _ignore_closed_loops
-  if {'--help', '-h'} & {*sys.argv[1:]}:
-    print(sys.modules[main.__module__].__doc__)
-    sys.exit(0)
+  with streams.guarded():
+    if {'--help', '-h'} & {*sys.argv[1:]}:
+      print(sys.modules[main.__module__].__doc__)
+      status = 0
+    else:
+      status = _status(main, needs_config)
+  sys.exit(status)
+
+
+def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
+  """Runs a program, its errors as one line each; returns the exit status."""
   try:
-    sys.exit(main(parse(sys.argv, needs_config)))
+    return main(parse(sys.argv, needs_config))
   except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(USER_ERROR)
+    print(f'error: {text.message(str(error))}', file=sys.stderr)
+    return USER_ERROR
   except StorageError as error:
-    print(f'error: {error}; the same command goes on when it can be written', file=sys.stderr)
-    sys.exit(STORAGE_ERROR)
+    advice = 'the same command goes on when it can be written'
+    print(f'error: {text.message(str(error))}; {advice}', file=sys.stderr)
+    return STORAGE_ERROR
+  except OSError as error:
+    if error.filename is None and error.errno not in _OF_THE_DISK:
+      raise
+    where = f'{error.filename}: ' if error.filename is not None else ''
+    print(f'error: {text.message(where + str(error.strerror))}', file=sys.stderr)
+    return STORAGE_ERROR if error.errno in _OF_THE_DISK else USER_ERROR
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
-    sys.exit(INTERRUPTED)
+    return INTERRUPTED
 
 
 def _show_warning(message, *unused) -> None:
   """Show a warning as a line, without the place in the code."""
-  print(f'warning: {" ".join(str(message).split())}', file=sys.stderr)
+  print(f'warning: {text.message(str(message))}', file=sys.stderr)
 
 
 def _ignore_closed_loops(unraisable) -> None:
@@ -139,24 +205,13 @@ def workdir() -> str | None:
 
 def default_workdir(argv: list[str]) -> str:
   """`runs/` and the name of the configuration file, with what stands behind its colon."""
-  file, *argument = _config_file(argv).split(':', 1)
-  return os.path.join('runs', '_'.join([os.path.splitext(os.path.basename(file))[0], *argument]))
+  file, *argument = overrides.split(argv).file.split(':', 1)
+  name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
+  return os.path.join('runs', name.replace(os.sep, '_'))
 
 
-def _config_file(argv: list[str]) -> str | None:
-  for index, argument in enumerate(argv):
-    match = re.fullmatch(r'--?config(=(.*))?', argument)
-    if match:
-      return match[2] if match[1] else next(iter(argv[index + 1 : index + 2]), None)
-  return None
-
-
-def _key(argument: str) -> str | None:
-  match = re.match(r'--?(?:no)?config\.([^=]+)', argument)
-  return match[1] if match else None
-
-
-def _config_files() -> list[str]:
+def _allowed_configs() -> str:
+  """The configuration files of `experiments/`, and the folder that they are given from."""
   folder = os.path.dirname(os.path.abspath(__file__))
   names = []
   for name in sorted(os.listdir(folder)):
@@ -165,4 +220,5 @@ def _config_files() -> list[str]:
       with open(path, encoding='utf-8') as file:
         if re.search(r'^def get_config\(', file.read(), re.MULTILINE):
           names.append(f'experiments/{name}')
-  return names
+  elsewhere = '' if os.path.samefile('.', _ROOT) else f', in {_ROOT}'
+  return ', '.join(names) + elsewhere

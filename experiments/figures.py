@@ -1,10 +1,11 @@
 """The paper's figures 2 to 5, drawn from run folders."""
 
+import io
 import os
-import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -13,10 +14,11 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments import differences, records, setup
+from experiments import differences, finished, records, setup
 from experiments.naming import dataset_name, network_name, objective_name
+from experiments.text import file_name, in_figure, message
 from experiments.validation import from_record
-from multiscale_inversion import trained, writers
+from multiscale_inversion import files, trained
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 
@@ -24,6 +26,7 @@ matplotlib.use('Agg')
 
 _DPI = 150
 _NUM_IMAGES = 8
+_LONGEST_SLUG = 150  # bytes
 
 
 def draw(folders: Sequence[str], out: str) -> list[str]:
@@ -40,20 +43,23 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
   Returns:
     The paths written.
   """
-  runs = {folder: records.read_json(os.path.join(folder, 'summary.json')) for folder in folders}
-  runs = {folder: records.single_runs(run)[0] for folder, run in runs.items()}
+  runs = {folder: records.single_runs(finished.read_summary(folder))[0] for folder in folders}
   paths, taken = [], set()
-  for folder, run in runs.items():
-    paths.append(save(curves(folder, run), out, f'{_slug(run)}_curves', taken))
+
+  def add(what: str, folder: str, make: Callable[..., plt.Figure], *arguments: Any) -> None:
     try:
-      figure = reconstructions(folder, run)
+      figure = make(*arguments)
     except UserError as error:  # its data have moved, say; the others' have not
-      print(f'{folder}: no reconstructions drawn: {error}', file=sys.stderr)
+      print(f'{folder}: no {what} drawn: {message(str(error))}', file=sys.stderr)
     else:
-      paths.append(save(figure, out, f'{_slug(run)}_reconstructions', taken))
+      name = f'{_slug(runs[folder])}_{what.replace(" ", "_")}'
+      paths.append(save(figure, out, name, taken))
+
+  for folder, run in runs.items():
+    add('curves', folder, curves, folder, run)
+    add('reconstructions', folder, reconstructions, folder, run)
   for multiscale, global_ in _pairs(runs):
-    figure = layers_against(multiscale, global_, runs[multiscale])
-    paths.append(save(figure, out, f'{_slug(runs[multiscale])}_against_global', taken))
+    add('against global', multiscale, layers_against, multiscale, global_, runs[multiscale])
   return paths
 
 
@@ -78,12 +84,12 @@ def title(run: dict[str, Any]) -> str:
       objective_name(run),
       f'seed {run["seed"]}',
   )
-  return ', '.join(parts)
+  return in_figure(', '.join(parts))
 
 
 def _slug(run: dict[str, Any]) -> str:
   name = title(run).replace(' labels', '').replace('seed ', '').replace(', ', '_').lower()
-  return re.sub(r'[^\w.+-]', '', re.sub(r'[ /]', '-', name))
+  return file_name(name.replace('(', '').replace(')', ''), _LONGEST_SLUG)
 
 
 def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
@@ -92,7 +98,7 @@ def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
   Args:
     figure: the figure.
     out: the folder.
-    name: without the ending.
+    name: without the ending, such as `text.file_name` makes.
     taken: paths of earlier figures; the new one is added.
 
   Returns:
@@ -103,9 +109,22 @@ def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
     number += 1
     path = os.path.join(out, f'{name}_{number}.png')
   taken.add(path)
-  figure.savefig(path, dpi=_DPI)
-  plt.close(figure)
+  write(figure, path)
   return path
+
+
+def write(figure: plt.Figure, path: str) -> None:
+  """Writes a figure to a PNG file and closes it.
+
+  Raises:
+    UserError: if the file cannot be written.
+  """
+  content = io.BytesIO()
+  with warnings.catch_warnings():
+    warnings.filterwarnings('ignore', r'Glyph .* missing from')  # a class may have any name
+    figure.savefig(content, dpi=_DPI, format='png')
+  plt.close(figure)
+  files.write_bytes(path, content.getvalue())
 
 
 def _series(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
@@ -154,7 +173,7 @@ def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
 
   And the weights of the losses, where they learn.
   """
-  lines = writers.read(folder, run['seed'])
+  lines = finished.read_metrics(folder, run['seed'])
   learned = any(name.startswith(_WEIGHT) for name in lines[0])
   count = 4 if learned else 3
   figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
@@ -189,7 +208,7 @@ def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Fi
   )
   sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
   for axes, folder, colors, name in sides:
-    _plot_layers(axes, writers.read(folder, run['seed']), plt.get_cmap(colors))
+    _plot_layers(axes, finished.read_metrics(folder, run['seed']), plt.get_cmap(colors))
     axes.set_title(f'{name} loss; darker: inner layers')
     axes.legend(fontsize=7, ncols=2)
   left.set_ylabel(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$')
@@ -209,11 +228,15 @@ def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
       pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
       axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
       axes[row, column].set_axis_off()
-    axes[0, column].set_title(textwrap.shorten(names[column], 18, placeholder='...'), fontsize=9)
+    axes[0, column].set_title(_class_title(names[column]), fontsize=9)
     axes[1, column].set_title(f'{errors[column]:.3g}', fontsize=9)
   below = 'below: reconstruction, $\\|x - r^{(0)}\\|^2 / D$'
   figure.suptitle(f'{title(run)}\nabove: image, class; {below}', fontsize=10)
   return figure
+
+
+def _class_title(name: str) -> str:
+  return in_figure(textwrap.shorten(name, 18, placeholder='...'))
 
 
 def reconstruct(

@@ -11,7 +11,8 @@ DIR holds PNG and JPEG files of any sizes, in a sub-folder a class and one for t
 
 A share of the labeled images, `--config.data.test_fraction` (0.2 of each class, chosen by the
 files' names, the same for all seeds), tests and is not trained on. Where DIR holds `train` and
-`test` (or `Training` and `Testing`, ...), these say it, and `unlabeled` lies in `train` or beside both:
+`test` (or `Training` and `Testing`, ...), these say it, and `unlabeled` lies in `train` or beside
+both:
 
     DIR/train/cat/1.jpg  DIR/train/unlabeled/3.jpg  DIR/test/cat/4.jpg
 

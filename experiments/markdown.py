@@ -4,11 +4,17 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from experiments.text import printable
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-  """A table with a line a row."""
+  """A table with a line a row, whatever the cells hold."""
   lines = [head, ['---'] * len(head), *rows]
-  return ''.join('| ' + ' | '.join(map(str, line)) + ' |\n' for line in lines)
+  return ''.join('| ' + ' | '.join(map(_cell, line)) + ' |\n' for line in lines)
+
+
+def _cell(content: Any) -> str:
+  return printable(str(content)).replace('|', '\\|')
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:

@@ -8,16 +8,15 @@ files are renewed from it by `experiments.report --update`, between
     <!-- mistakes: results/NAME.json -->  and  <!-- end of mistakes -->
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
 
-from experiments import cli, markdown, naming, records, setup
+from experiments import cli, finished, markdown, naming, records, setup
 from experiments.validation import from_record
-from multiscale_inversion import trained, writers
+from multiscale_inversion import files, trained
 from multiscale_inversion.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.', allow_override=True)
@@ -30,10 +29,12 @@ def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   if not argv[1:]:
     raise UserError('no run folder; allowed: one or more')
+  if _OUT.value:
+    files.check_target(_OUT.value)
   found = [mistakes for folder in argv[1:] for mistakes in of_folder(folder)]
   print(table(found), end='')
   if _OUT.value:
-    records.write_json(_OUT.value, found)
+    files.write_json(_OUT.value, found)
   return 0
 
 
@@ -43,16 +44,14 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
   Raises:
     UserError: for a folder that holds none.
   """
-  run = records.read_json(os.path.join(folder, 'summary.json'))
-  if run is None:
-    raise UserError(f'{folder}: no finished run (summary.json)')
+  run = finished.read_summary(folder)
   config = from_record(run['config'])
   dataset = setup.load_dataset(config)
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):
     network = trained.load(folder, seed)
     predicted = np.argmax(network.predict(dataset.test_images), axis=-1)
-    lines = writers.read(folder, seed)
+    lines = finished.read_metrics(folder, seed)
     found.append({
         'objective': naming.objective_name(run),
         'num_labeled': run['num_labeled'],
@@ -97,10 +96,7 @@ def render(path: str) -> str:
   Raises:
     UserError: if it is missing.
   """
-  found = records.read_json(path)
-  if found is None:
-    raise UserError(f'{path}: no such file')
-  return table(found)
+  return table(finished.read_mistakes(path))
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from multiscale_inversion import networks
+
 
 def dataset_name(run: dict[str, Any]) -> str:
   """The data set, with what sets its copy apart and how its training images are corrupted."""
   options = run['config']['data']
-  corruption = options.get('corruption', 'none')
+  corruption, level = options.get('corruption', 'none'), options.get('corruption_level', 0.0)
   notes = [
       options.get('note'),
-      f'{corruption} {options["corruption_level"]:g}' if corruption != 'none' else None,
+      f'{corruption} {level:g}' if corruption != 'none' else None,
   ]
   notes = ', '.join(filter(None, notes))
   return f'{run["dataset"]} ({notes})' if notes else run['dataset']
@@ -19,6 +21,7 @@ def network_name(run: dict[str, Any]) -> str:
   """The network as the paper writes it: Resnet3-64, Resnet2-32max, Large CNN, ..."""
   options = run['config']['network']
   if run['network'] == 'resnet':
+    options = networks.defaults('resnet') | {k: v for k, v in options.items() if v is not None}
     maximum = 'max' if options['pooling'] == 'max' else ''
     name = f'Resnet{options["blocks_per_group"]}-{options["width"]}{maximum}'
   else:

@@ -11,19 +11,23 @@ network sees, on the left, and beside it what it reconstructs from its own outpu
 the same scale of grey levels or colors. Of a run of several seeds it is the first one's network, or
 that of `--seed=S`. `--config=FILE` names the file that registers the network, where it is your own.
 An image that cannot be read is named, and the others are done.
-Exit status: 0 done, 1 an image could not be read, 2 wrong input.
+Exit status: 0 done, 1 an image could not be read, 2 wrong input, 74 standard output cannot be
+written, 141 nobody reads it any more.
 """
 
+import io
+import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags
 from PIL import Image
 
 from experiments import cli
-from multiscale_inversion import trained
+from experiments.text import one_line, shorten
+from multiscale_inversion import files, trained
 from multiscale_inversion.data import images as images_lib
 from multiscale_inversion.errors import UserError
 
@@ -36,6 +40,9 @@ _SEED = flags.DEFINE_integer('seed', None, 'Which network of a run of several se
 _AT_ONCE = 100
 _SHOWN_EDGE = 256  # pixels at least, in the pictures written
 _GAP = 8
+_ENDING = '.png'
+_LONGEST_NAME = 255  # bytes
+_DIGITS = 10  # reserved in a name that is cut off, for a number
 
 
 def main(argv: list[str]) -> int:
@@ -46,13 +53,9 @@ def main(argv: list[str]) -> int:
   if not argv[1:]:
     raise UserError('no image; allowed: one or more PNG or JPEG files after the flags')
   network = trained.load(workdir, _SEED.value)
-  out = _OUT.value or os.path.join(workdir, 'predictions')
-  try:
-    os.makedirs(out, exist_ok=True)
-  except OSError as error:
-    raise UserError(f'--out: {out} cannot be made a folder: {error.strerror}') from error
-  files = _file_names(argv[1:])
-  given, written = list(files), 0
+  out = _folder(workdir)
+  names = _file_names(argv[1:], _longest_name(out))
+  given, written = list(names), 0
   for start in range(0, len(given), _AT_ONCE):
     paths, images = _read(given[start : start + _AT_ONCE], network.image_shape)
     if not paths:
@@ -61,8 +64,9 @@ def main(argv: list[str]) -> int:
     for path, image, probabilities, reconstruction in zip(
         paths, images, network.predict(images), np.asarray(reconstructions), strict=True
     ):
-      print(f'{path}: {describe(probabilities, network.class_names, _TOP.value)}', flush=True)
-      beside(image, reconstruction).save(os.path.join(out, files[path]))
+      found = describe(probabilities, network.class_names, _TOP.value)
+      print(one_line(f'{path}: {found}'), flush=True)
+      _save(beside(image, reconstruction), os.path.join(out, names[path]))
     written += len(paths)
   if written:
     print(f'reconstructions: {out}', file=sys.stderr)
@@ -76,21 +80,63 @@ def _read(
   height, width, channels = shape
   images, positions, unreadable = images_lib.read_all(paths, (height, width), channels)
   for path, reason in unreadable:
-    print(f'error: {path}: {reason}', file=sys.stderr)
+    print(f'error: {one_line(path)}: {reason}', file=sys.stderr)
   return [paths[position] for position in positions], images
 
 
-def _file_names(paths: Sequence[str]) -> dict[str, str]:
-  """What is written for each image: its name, with a number where another one has it."""
+def _folder(workdir: str) -> str:
+  """The folder of the pictures, made where there is none.
+
+  Raises:
+    UserError: if it cannot be made; or if it is the run's own and a link, which may lead anywhere.
+  """
+  if _OUT.value:
+    files.make_folder(_OUT.value, '--out')
+    return _OUT.value
+  out = os.path.join(workdir, 'predictions')
+  if os.path.islink(out):
+    raise UserError(f'{out}: a link, not a folder; allowed: --out=DIR to write where it leads')
+  files.make_folder(out, '--out')
+  return out
+
+
+def _longest_name(folder: str) -> int:
+  """How many bytes the name of a file in a folder may have."""
+  try:
+    return min(os.pathconf(folder, 'PC_NAME_MAX'), _LONGEST_NAME)
+  except (OSError, ValueError):
+    return _LONGEST_NAME
+
+
+def _file_names(paths: Sequence[str], longest: int = _LONGEST_NAME) -> dict[str, str]:
+  """What is written for each image: its name, with a number where another one has it.
+
+  Args:
+    paths: of the images; each counts once.
+    longest: how many bytes a name may have.
+
+  Returns:
+    By path, the name of its picture: no two are equal.
+  """
   names: dict[str, str] = {}
+  taken: set[str] = set()
+  numbers: dict[str, Iterator[int]] = {}  # by stem: no number is tried twice
   for path in dict.fromkeys(paths):
     stem = os.path.splitext(os.path.basename(path))[0]
-    name, number = f'{stem}.png', 1
-    while name in names.values():
-      number += 1
-      name = f'{stem}_{number}.png'
+    name = shorten(stem, longest - len(_ENDING)) + _ENDING
+    short = shorten(stem, longest - len(_ENDING) - _DIGITS)
+    while name in taken:
+      name = f'{short}_{next(numbers.setdefault(short, itertools.count(2)))}{_ENDING}'
+    taken.add(name)
     names[path] = name
   return names
+
+
+def _save(picture: Image.Image, path: str) -> None:
+  """Writes a PNG; of a link with its name, the link is replaced and not the file it leads to."""
+  content = io.BytesIO()
+  picture.save(content, format='PNG')
+  files.write_bytes(path, content.getvalue(), follow=False)
 
 
 def describe(probabilities: np.ndarray, class_names: Sequence[str], count: int) -> str:

@@ -24,11 +24,20 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import cli, proposition_1_report, records, report, restoring, settings, sweep
+from experiments import (
+    cli,
+    finished,
+    proposition_1_report,
+    records,
+    report,
+    restoring,
+    settings,
+    sweep,
+)
 from experiments import setup as setup_lib
 from experiments.main import StopRequest
 from experiments.run import Interrupted
-from multiscale_inversion import objectives, training
+from multiscale_inversion import files, objectives, training
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.gradient_norms import GradientNorms, gradient_norms
 
@@ -45,6 +54,7 @@ _QUICK_SETTINGS = [
 ]
 _QUICK_CHANGES = {'network.width': 4, 'batch_size': 200, 'num_epochs': 2}
 _NUM_BATCHES = 4
+_MEASURED = 'proposition_1.json'  # in a run's folder
 
 
 def main(argv: list[str]) -> int:
@@ -54,6 +64,10 @@ def main(argv: list[str]) -> int:
   options = flags.FLAGS
   if not options.out:
     raise UserError('--out: missing; allowed: a file, as results/proposition_1.json')
+  figure = _FIGURE.value or os.path.splitext(options.out)[0] + '.png'
+  for path in (options.out, figure):
+    files.make_folder(os.path.dirname(path) or '.', '--out')
+    files.check_target(path)
   jobs = make_jobs(
       options.settings,
       options.seeds if options['seeds'].present else None,
@@ -77,8 +91,7 @@ def main(argv: list[str]) -> int:
     write(jobs, options.out)
   for job, reason in failed:
     print(f'error: {job.folder}: {reason}', file=sys.stderr)
-  figure = _FIGURE.value or os.path.splitext(options.out)[0] + '.png'
-  proposition_1_report.draw(report.load_runs([options.out]), figure)
+  proposition_1_report.draw(finished.read_propositions(options.out), figure)
   print(proposition_1_report.render(options.out), end='')
   if options.update:
     report.update(options.update)
@@ -112,10 +125,10 @@ def make_jobs(
 
 def record(folder: str) -> bool:
   """Measures a finished run, once, and keeps that in its folder; False if it was there."""
-  path = os.path.join(folder, 'proposition_1.json')
-  if os.path.exists(path):
+  path = os.path.join(folder, _MEASURED)
+  if os.path.lexists(path):
     return False
-  records.write_json(path, measure(folder))
+  files.write_json(path, measure(folder))
   return True
 
 
@@ -123,13 +136,13 @@ def write(jobs: Sequence[sweep.Job], out: str) -> None:
   """Writes the result file: what is finished and measured of the jobs; leaves it if nothing is."""
   results = []
   for job in jobs:
-    summary = records.read_json(os.path.join(job.folder, 'summary.json'))
-    measured = records.read_json(os.path.join(job.folder, 'proposition_1.json'))
-    if summary and measured:
+    path = os.path.join(job.folder, _MEASURED)
+    if finished.is_finished(job.folder) and os.path.lexists(path):
+      summary = finished.read_summary(job.folder)
+      measured = finished.check_proposition(files.read_json(path), path)
       results.append({**records.public(summary), 'proposition_1': measured})
   if results:
-    os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
-    records.write_json(out, results)
+    files.write_json(out, results)
 
 
 def measure(folder: str) -> dict[str, Any]:
@@ -144,7 +157,7 @@ def measure(folder: str) -> dict[str, Any]:
   Returns:
     `num_layers`, L, and for `initial` and `trained` parameters what `_as_record` makes.
   """
-  run = records.read_json(os.path.join(folder, 'summary.json'))
+  run = finished.read_summary(folder)
   setup, state = restoring.trained(folder, run)
   options = run['config']['objective']
   predictions = objectives.create(

@@ -6,16 +6,13 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-from experiments import records
+from experiments import figures, finished
 from experiments.markdown import mean_and_deviation, table
 from experiments.settings import CORRUPTIONS, corruption_name
-
-matplotlib.use('Agg')
 
 _COMMAND = '`python -m experiments.proposition_1 --out=results/proposition_1.json`'
 _NAMES = [corruption_name(*corruption) for corruption in CORRUPTIONS]
@@ -65,9 +62,9 @@ def exponent(runs: Sequence[dict[str, Any]], stage: str) -> float | None:
 
 def render(path: str) -> str:
   """The tables of a result file, or that there is none yet."""
-  runs = records.read_json(path)
-  if not runs:
+  if not os.path.lexists(path):
     return f'Not measured yet: {_COMMAND}.\n'
+  runs = finished.read_propositions(path)
   groups = grouped(runs)
   epochs = sorted({round(run['num_epochs'], 2) for run in runs})
   seeds = sorted({run['seed'] for run in runs})
@@ -144,9 +141,7 @@ def draw(runs: Sequence[dict[str, Any]], path: str) -> None:
   right.set_xlabel('part of the area, of the image')
   right.set_ylabel('')
   figure.suptitle('digits, 50 labels, corrupted training images: does noise matter less in depth?')
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  figure.savefig(path, dpi=150)
-  plt.close(figure)
+  figures.write(figure, path)
 
 
 def _is_noise(name: str) -> bool:

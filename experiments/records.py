@@ -17,7 +17,6 @@ from experiments.validation import flatten, from_record, resolve
 from multiscale_inversion import data
 from multiscale_inversion.data.checksum import checksum
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.files import read_json, write_json  # noqa: F401
 from multiscale_inversion.runs.folder import RunFolder
 
 # What may differ when a run is resumed: where things are, and how often one looks.

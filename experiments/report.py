@@ -29,7 +29,7 @@ import os
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -40,6 +40,7 @@ from experiments import (
     cli,
     differences,
     figures,
+    finished,
     markdown,
     mistakes,
     naming,
@@ -48,12 +49,11 @@ from experiments import (
     proposition_1_report,
     records,
 )
+from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
 _UPDATE = flags.DEFINE_string('update', None, 'Markdown file whose tables are renewed.')
-
-_KEYS = ('dataset', 'network', 'objective', 'num_labeled', 'seed', 'test_error')
 
 
 def main(argv: list[str]) -> int:
@@ -62,8 +62,8 @@ def main(argv: list[str]) -> int:
     raise UserError('give run folders or result files and --out=DIR, or --update=FILE')
   if _OUT.value and argv[1:]:
     runs = load_runs(argv[1:])
-    os.makedirs(_OUT.value, exist_ok=True)
-    records.write_json(os.path.join(_OUT.value, 'runs.json'), list(map(records.public, runs)))
+    files.make_folder(_OUT.value, '--out')
+    files.write_json(os.path.join(_OUT.value, 'runs.json'), list(map(records.public, runs)))
     _write('table.md', table(runs))
     for number in paper.TABLES:
       _write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
@@ -79,33 +79,16 @@ def main(argv: list[str]) -> int:
 
 
 def _write(name: str, content: str) -> None:
-  with open(os.path.join(_OUT.value, name), 'w', encoding='utf-8') as file:
-    file.write(content)
+  files.write_text(os.path.join(_OUT.value, name), content)
 
 
 def load_runs(paths: Sequence[str]) -> list[dict[str, Any]]:
-  """Reads summaries from run folders and result files.
+  """Reads summaries from run folders and result files, one a seed.
 
   Raises:
     UserError: for a path that holds none, an unfinished run among them.
   """
-  runs = []
-  for path in paths:
-    is_folder = os.path.isdir(path)
-    content = records.read_json(os.path.join(path, 'summary.json') if is_folder else path)
-    if content is None:
-      what = 'no finished run (summary.json)' if is_folder else 'no such file'
-      raise UserError(f'{path}: {what}')
-    if not isinstance(content, list):
-      content = [content]
-    if not content:
-      raise UserError(f'{path}: holds no run')
-    for run in content:
-      missing = [key for key in _KEYS if key not in run]
-      if missing:
-        raise UserError(f'{path}: a run lacks {", ".join(missing)}')
-      runs += records.single_runs(run)
-  return runs
+  return [run for path in paths for run in finished.read_runs(path)]
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
@@ -219,27 +202,35 @@ def update(path: str) -> None:
   """Renews the tables of runs, and the paper's, in a Markdown file.
 
   Raises:
-    UserError: if the file has none, or a result file is missing.
+    UserError: if the file has none, or a result file is missing; the file is then as it was.
   """
-  count = renew(path, 'table', lambda file: table(load_runs([file])))
-  count += renew(path, 'paired', lambda file: paired(load_runs([file])))
-  count += renew(path, 'side by side', lambda file: side_by_side(load_runs([file])))
-  count += renew(path, 'mistakes', mistakes.render)
-  for number in paper.TABLES:
-    render = lambda folder, number=number: paper_tables.markdown(number, _all_runs(folder))
-    count += renew(path, f'paper table {number}', render)
-  count += renew(path, 'proposition 1', proposition_1_report.render)
+  renders = {
+      'table': lambda file: table(load_runs([file])),
+      'paired': lambda file: paired(load_runs([file])),
+      'side by side': lambda file: side_by_side(load_runs([file])),
+      'mistakes': mistakes.render,
+      **{f'paper table {number}': _of_the_paper(number) for number in paper.TABLES},
+      'proposition 1': proposition_1_report.render,
+  }
+  count = _renew(path, renders)
   if not count:
     raise UserError(f'{path}: no table between <!-- table: FILE --> and <!-- end of table -->')
   print(f'{path}: {count} table(s) renewed', file=sys.stderr)
 
 
+def _of_the_paper(number: int) -> Callable[[str], str]:
+  return lambda folder: paper_tables.markdown(number, _all_runs(folder))
+
+
 def _all_runs(folder: str) -> list[dict[str, Any]]:
   """The runs of all result files of a folder; what holds no runs is left out."""
-  files = sorted(name for name in os.listdir(folder) if name.endswith('.json'))
+  try:
+    names = sorted(name for name in os.listdir(folder) if name.endswith('.json'))
+  except OSError as error:
+    raise UserError(f'{folder}: not a folder of result files: {error.strerror}') from error
   return load_runs([
       os.path.join(folder, name)
-      for name in files
+      for name in names
       if not name.startswith('benchmark_') and not name.endswith('_mistakes.json')
   ])
 
@@ -258,15 +249,24 @@ def renew(path: str, mark: str, render: Callable[[str], str]) -> int:
   Raises:
     UserError: if a result file is missing.
   """
-  if not os.path.isfile(path):
-    raise UserError(f'{path}: no such file')
-  with open(path, encoding='utf-8') as file:
-    text = file.read()
-  folder = os.path.dirname(path)
-  pattern = re.compile(rf'(<!-- {mark}: (\S+) -->\n).*?(<!-- end of {mark} -->)', re.DOTALL)
-  renewed, count = pattern.subn(lambda m: m[1] + render(os.path.join(folder, m[2])) + m[3], text)
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write(renewed)
+  return _renew(path, {mark: render})
+
+
+def _renew(path: str, renders: Mapping[str, Callable[[str], str]]) -> int:
+  """`renew` with each mark's render, written once all tables are made."""
+  before = text = files.read_text(path)
+  folder, count = os.path.dirname(path), 0
+  for mark, render in renders.items():
+    pattern = rf'(<!-- {mark}: (\S+) -->(\r?\n)).*?(<!-- end of {mark} -->)'
+
+    def renewed(match: re.Match, render=render) -> str:
+      lines = render(os.path.join(folder, match[2]))
+      return match[1] + lines.replace('\n', match[3]) + match[4]
+
+    text, found = re.subn(pattern, renewed, text, flags=re.DOTALL)
+    count += found
+  if text != before:
+    files.write_text(path, text)
   return count
 
 

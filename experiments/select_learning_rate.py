@@ -18,11 +18,11 @@ import sys
 
 from ml_collections import ConfigDict
 
-from experiments import cli, records
+from experiments import cli, finished
 from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
 from experiments.validation import chosen_options
-from multiscale_inversion import objectives, writers
+from multiscale_inversion import files, objectives
 
 RATES = (0.02, 0.002, 0.0002)
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     print(f'error: {divergence}', file=sys.stderr)
     return 1
   result = {'learning_rate': rate, 'diverged': reasons, 'command': command}
-  records.write_json(os.path.join(workdir, 'learning_rate.json'), result)
+  files.write_json(os.path.join(workdir, 'learning_rate.json'), result)
   for tried, reason in reasons.items():
     print(f'learning rate {tried} diverged: {reason}')
   print(f'learning rate {rate}: the greatest that did not diverge; see {workdir}')
@@ -76,7 +76,7 @@ def select(
     folder = trial_folder(workdir, rate)
     try:
       train_and_evaluate(trial, folder, stop.requested, command)
-      reason = divergence([r[f'train/{compared}'] for r in writers.read(folder)], compared)
+      reason = divergence([r[f'train/{compared}'] for r in finished.read_metrics(folder)], compared)
     except Diverged as error:
       reason = str(error)
     if reason is None:

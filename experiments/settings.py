@@ -179,7 +179,7 @@ def matching(patterns: Sequence[str]) -> list[str]:
 
 def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
   """A configuration as a finished run records it, by dotted keys, without `free` ones."""
-  flat = flatten(ConfigDict(records.as_json(resolve(config).to_dict())))
+  flat = flatten(ConfigDict(records.as_json(resolve(config, known_only=True).to_dict())))
   return {key: value for key, value in flat.items() if key not in free}
 
 

@@ -11,9 +11,9 @@ DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all ru
 trials of so many epochs.
 """
 
-import ast
 import os
 import re
+import reprlib
 import shlex
 import statistics
 import sys
@@ -25,11 +25,12 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import cli, defaults, records, select_learning_rate, settings
+from experiments import cli, defaults, finished, overrides, records, select_learning_rate, settings
 from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.validation import flatten, resolve, unknown_key, validate
-from multiscale_inversion.errors import UserError
+from experiments.validation import MAX_SEEDS, flatten, resolve, validate
+from multiscale_inversion import files
+from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs.folder import RunFolder
 
 _BY_SEEDS = ('seed', 'num_seeds')
@@ -40,7 +41,11 @@ _LIST = flags.DEFINE_bool('list', False, 'Print the settings and end.')
 _VECTORIZED = flags.DEFINE_bool('vectorized', False, 'All seeds of a setting in one program.')
 _SET = flags.DEFINE_list('set', [], 'KEY=VALUE changes of every configuration.')
 _SELECT = flags.DEFINE_integer(
-    'select_learning_rate', None, 'Epochs of the trials that select a learning rate.'
+    'select_learning_rate',
+    None,
+    'Epochs of the trials that select a learning rate.',
+    lower_bound=1,
+    upper_bound=HUGE,
 )
 
 
@@ -87,14 +92,20 @@ def main(argv: list[str]) -> int:
 
 
 def parse_seeds(text: str) -> list[int]:
-  """`0-3` or `0,2,5` as a list."""
-  seeds = []
+  """`0-3` or `0,2,5` as a list, each seed once.
+
+  Raises:
+    UserError: for what is no such text, for seeds out of range, and for too many.
+  """
+  seeds: dict[int, None] = {}
+  allowed = f'as 0-3 or 0,2,5: at most {MAX_SEEDS}, each from 0 to {HUGE}'
   for part in text.split(','):
-    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
-    if not match or (match[2] and int(match[2]) < int(match[1])):
-      raise UserError(f'--seeds: {text!r}; allowed: as 0-3 or 0,2,5')
-    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
-  return seeds
+    match = re.fullmatch(r'([0-9]{1,10})(?:-([0-9]{1,10}))?', part.strip())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last <= HUGE or last - first >= MAX_SEEDS - len(seeds):
+      raise UserError(f'--seeds: {reprlib.repr(text)}; allowed: {allowed}')
+    seeds |= dict.fromkeys(range(first, last + 1))
+  return list(seeds)
 
 
 def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
@@ -108,14 +119,10 @@ def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
     key, separator, value = pair.partition('=')
     if not separator:
       raise UserError(f'--set: {pair!r}; allowed: KEY=VALUE')
-    if key not in known:
-      raise UserError(unknown_key(key))
+    overrides.check_key(key, known)
     if key in _BY_SEEDS:
       raise UserError(f'--set: {key} is what --seeds and --vectorized say; allowed: other keys')
-    try:
-      changes[key] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-      changes[key] = value
+    changes[key] = overrides.parse_value(key, value)
   return changes
 
 
@@ -173,12 +180,12 @@ def run_jobs(
   """
   failed, seconds = [], []
   for index, job in enumerate(jobs):
-    finished = RunFolder(job.folder).summary() is not None
+    done = finished.is_finished(job.folder)
     left = len(jobs) - index
     estimate = f', about {statistics.mean(seconds) * left / 60:.0f} min left' if seconds else ''
-    state = 'finished before' if finished else f'starts{estimate}'
+    state = 'finished before' if done else f'starts{estimate}'
     print(f'[{index + 1}/{len(jobs)}] {job.folder}: {state}', file=sys.stderr, flush=True)
-    if finished:
+    if done:
       _check_finished(job, selection_epochs)
       then(job)
       continue
@@ -199,7 +206,7 @@ def _check_finished(job: Job, selection_epochs: int | None) -> None:
   """Raises a `UserError` where a finished run had another configuration, a selected rate aside."""
   config = resolve(job.config)
   if selection_epochs:
-    recorded = RunFolder(job.folder).config()
+    recorded = finished.read_summary(job.folder)['config']
     config.learning_rate = recorded.get('learning_rate', config.learning_rate)
   records.check(RunFolder(job.folder), config)
 
@@ -213,13 +220,13 @@ def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
   """
   folder = os.path.join(os.path.dirname(job.folder), 'learning_rate')
   path = os.path.join(folder, 'learning_rate.json')
-  chosen = records.read_json(path)
+  chosen = finished.read_learning_rate(path) if os.path.lexists(path) else None
   trial = job.config.copy_and_resolve_references()
   trial.num_epochs, trial.num_steps, trial.num_seeds = epochs, None, 1
   if chosen is None:
     rate, reasons = select_learning_rate.select(trial, folder, stop, command)
     chosen = {'learning_rate': rate, 'diverged': reasons, 'seed': trial.seed, 'command': command}
-    records.write_json(path, chosen)
+    files.write_json(path, chosen)
   trial.seed, trial.learning_rate = chosen['seed'], chosen['learning_rate']
   trial_folder = select_learning_rate.trial_folder(folder, trial.learning_rate)
   records.check(RunFolder(trial_folder), resolve(trial))

@@ -19,6 +19,7 @@ def _epochs(key: str, value: Any) -> None:
 
 
 _positive = in_range(1, HUGE)
+MAX_SEEDS = 1000  # of one program
 
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'data.name': lambda key, value: data.defaults(value),
@@ -56,7 +57,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'objective.xi': in_range(1e-12, 1e6),
     'objective.num_iterations': in_range(0, 100),
     'seed': in_range(0, HUGE),
-    'num_seeds': _positive,
+    'num_seeds': in_range(1, MAX_SEEDS),
     'seeds_mode': in_choices(lambda: seeds.MODES),
     'batch_size': in_range(2, HUGE),
     'labeled_fraction': in_range(0, 1),

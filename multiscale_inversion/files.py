@@ -1,83 +1,193 @@
-"""Files that are read only if they are files, and written whole or not at all."""
+"""Regular files, read without waiting and written whole or not at all."""
 
+import contextlib
+import errno
 import json
 import os
+import secrets
 import stat
-import tempfile
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import StorageError, UserError
 
-
-def open_regular(path: str) -> IO[bytes]:
-  """Open a regular file for reading bytes.
-
-  A named pipe or a device would keep the program waiting for ever: it is refused at once.
-
-  Raises:
-    OSError: if the file cannot be opened.
-    UserError: if it is not a regular file.
-  """
-  descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-  if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-    os.close(descriptor)
-    raise UserError(f'{path}: not a regular file; allowed: a file')
-  return os.fdopen(descriptor, 'rb')
+_KINDS = (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a named pipe'),
+    (stat.S_ISSOCK, 'a socket'),
+    (stat.S_ISCHR, 'a device'),
+    (stat.S_ISBLK, 'a device'),
+)
 
 
-def write_bytes(path: str, content: bytes) -> None:
-  """Write a file whole or not at all, also where the power fails.
+# What no other name of a file, and no permission, would mend.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
-  The content goes to a new file beside it, which then takes its place: a link of this name is
-  replaced, never followed.
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+  """Turn an error of the file system into one that names the file.
 
   Raises:
-    OSError: if it cannot be written; what was there before is still there.
+    StorageError: if the disk is full or does not write.
+    UserError: if the file cannot be written for another reason.
   """
-  folder = os.path.dirname(path) or '.'
-  descriptor, temporary = tempfile.mkstemp(prefix='.', suffix='.part', dir=folder)
   try:
-    with os.fdopen(descriptor, 'wb') as file:
-      file.write(content)
-      file.flush()
-      os.fchmod(file.fileno(), 0o666 & ~_umask())
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
+    yield
+  except OSError as error:
+    kind = StorageError if error.errno in _OF_THE_DISK else UserError
+    raise kind(f'{path}: cannot be written: {error.strerror or error}') from error
+
+
+def open_regular(path: str) -> BinaryIO:
+  """Open a regular file for reading bytes; nothing else, since reading a pipe may never end.
+
+  Args:
+    path: the file, or a link to it.
+
+  Raises:
+    UserError: if there is no such file, it is not a regular one, or it cannot be read.
+  """
+  try:
+    _check_regular(path, os.stat(path).st_mode)  # opening a device may have an effect by itself
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  except FileNotFoundError as error:
+    raise UserError(f'{path}: no such file') from error
+  except OSError as error:
+    raise UserError(f'{path}: cannot be read: {error.strerror}') from error
+  except ValueError as error:  # a NUL in the name
+    raise UserError(f'{path!r}: not the name of a file ({error})') from error
+  try:
+    _check_regular(path, os.fstat(descriptor).st_mode)
+    return os.fdopen(descriptor, 'rb')
   except BaseException:
-    os.unlink(temporary)
+    os.close(descriptor)
     raise
 
 
-def _umask() -> int:
-  current = os.umask(0)
-  os.umask(current)
-  return current
+def _check_regular(path: str, mode: int) -> None:
+  if stat.S_ISREG(mode):
+    return
+  kind = next((words for test, words in _KINDS if test(mode)), 'no regular file')
+  raise UserError(f'{path}: is {kind}; allowed: a regular file')
 
 
-def write_text(path: str, content: str) -> None:
-  """Write text in UTF-8 as `write_bytes` does; file names in it keep their bytes."""
-  write_bytes(path, content.encode('utf-8', 'surrogateescape'))
+def read_text(path: str) -> str:
+  """Read a UTF-8 file, its line ends as they are.
 
-
-def write_json(path: str, content: Any) -> None:
-  """Write JSON as `write_bytes` does."""
-  write_text(path, json.dumps(content, indent=2) + '\n')
+  Raises:
+    UserError: see `open_regular`; or if the content is not UTF-8.
+  """
+  with open_regular(path) as file:
+    try:
+      return file.read().decode('utf-8')
+    except UnicodeDecodeError as error:
+      raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
+    except OSError as error:
+      raise UserError(f'{path}: cannot be read: {error.strerror}') from error
 
 
 def read_json(path: str) -> Any:
-  """Read a JSON file; None where there is none.
+  """Read a JSON file.
 
   Raises:
-    UserError: if it cannot be read, or does not hold JSON in UTF-8.
+    UserError: see `read_text`; or if the content is not JSON.
   """
+  text = read_text(path)
   try:
-    with open_regular(path) as file:
-      return json.loads(file.read().decode('utf-8'))
-  except FileNotFoundError:
-    return None
+    return json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise UserError(f'{path}: not JSON ({error})') from error
+
+
+def write_bytes(path: str, content: bytes, follow: bool = True) -> None:
+  """Write a file whole or not at all: to a new file beside it that then takes its name.
+
+  Args:
+    path: the file. One that exists keeps its permissions.
+    content: what it holds afterwards.
+    follow: whether a link's target is replaced, or else the link itself.
+
+  Raises:
+    UserError: if it cannot be written, or is there and is not a regular file.
+    StorageError: if the disk is full or does not write.
+  """
+  target = os.path.realpath(path) if follow else path
+  temporary = os.path.join(os.path.dirname(target), f'.{secrets.token_hex(8)}.part')
+  try:
+    with writing(path):
+      mode = _mode_of(path, target)
+      descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+      try:
+        with os.fdopen(descriptor, 'wb') as file:
+          file.write(content)
+          if mode is not None:
+            os.fchmod(file.fileno(), mode)
+          file.flush()
+          os.fsync(file.fileno())  # or a power cut leaves an empty file of this name
+        os.replace(temporary, target)
+      except BaseException:
+        os.unlink(temporary)
+        raise
   except UserError:
     raise
+  except ValueError as error:  # a NUL in the name
+    raise UserError(f'{path!r}: not the name of a file ({error})') from error
+
+
+def check_target(path: str) -> None:
+  """Check that a file can be written, before the work that makes its content.
+
+  Raises:
+    UserError: if its folder is missing or read-only, or it is there and is not a regular file.
+  """
+  target = os.path.realpath(path)
+  folder = os.path.dirname(target)
+  _mode_of(path, target)
+  if not os.path.isdir(folder):
+    raise UserError(f'{path}: cannot be written: {folder} is not a folder')
+  if not os.access(folder, os.W_OK | os.X_OK):
+    raise UserError(f'{path}: cannot be written: no permission in {folder}')
+
+
+def _mode_of(path: str, target: str) -> int | None:
+  """The permissions of a file that is there; None of a link, or where there is none."""
+  try:
+    mode = os.lstat(target).st_mode
+  except FileNotFoundError:
+    return None
+  if stat.S_ISLNK(mode):
+    return None
+  _check_regular(path, mode)
+  return stat.S_IMODE(mode)
+
+
+def write_text(path: str, text: str, follow: bool = True) -> None:
+  r"""Write a UTF-8 file; see `write_bytes`.
+
+  Bytes that are not UTF-8 in names of files, which Python reads as surrogates, become `\udcXX`.
+  """
+  write_bytes(path, text.encode('utf-8', 'backslashreplace'), follow)
+
+
+def write_json(path: str, content: Any) -> None:
+  """Write a JSON file; see `write_bytes`."""
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def make_folder(path: str, what: str) -> None:
+  """Make a folder, and those that it is in, where there is none.
+
+  Args:
+    path: the folder.
+    what: how it was given, such as `--out`.
+
+  Raises:
+    UserError: if it cannot be made, or is something else.
+  """
+  try:
+    os.makedirs(path, exist_ok=True)
   except OSError as error:
-    raise UserError(f'{path}: cannot be read: {error.strerror}') from error
-  except (ValueError, RecursionError) as error:  # ValueError: also of wrong UTF-8
-    raise UserError(f'{path}: not JSON ({" ".join(str(error).split())})') from error
+    raise UserError(f'{what}: {path} cannot be made a folder: {error.strerror}') from error
+  except ValueError as error:
+    raise UserError(f'{what}: {path!r} is not the name of a folder ({error})') from error

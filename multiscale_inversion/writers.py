@@ -15,8 +15,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.files import open_regular, write_bytes
-from multiscale_inversion.runs.folder import METRICS, writing
+from multiscale_inversion.files import open_regular, write_bytes, writing
+from multiscale_inversion.runs.folder import METRICS
 
 _FLUSH_SECONDS = 10
 
@@ -178,11 +178,7 @@ def read(workdir: str, seed: int | None = None) -> list[dict[str, Any]]:
     workdir = os.path.join(workdir, f'seed_{seed}')
     if not os.path.isdir(workdir):
       raise UserError(f'{workdir}: no such folder; the run holds other seeds')
-  path = os.path.join(workdir, METRICS)
-  try:
-    return [record for _, record in _records(path)]
-  except OSError as error:
-    raise UserError(f'{path}: cannot be read: {error.strerror}') from error
+  return [record for _, record in _records(os.path.join(workdir, METRICS))]
 
 
 def _records(path: str) -> list[tuple[bytes, dict[str, Any]]]:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multiscale_inversion.errors import StorageError, UserError
-from multiscale_inversion.files import open_regular, read_json, write_json
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.files import open_regular, read_json, write_json, writing
 
 CONFIG = 'config.json'
 DATA = 'data.json'
@@ -80,9 +80,9 @@ class RunFolder:
       UserError: if it is damaged, or not a summary.
     """
     path = self._path(SUMMARY)
-    found = read_json(path)
-    if found is None and not os.path.lexists(path):
+    if not os.path.lexists(path):
       return None
+    found = read_json(path)
     _check_keys(path, found, _IN_SUMMARY)
     return found
 
@@ -150,12 +150,12 @@ class RunFolder:
 
   def _needed(self, name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     path = self._path(name)
-    found = read_json(path)
-    if found is None and not os.path.lexists(path):
+    if not os.path.lexists(path):
       raise UserError(
           f'{self.path}: not the folder of a run, which holds {CONFIG}, {DATA} and {CHECKPOINTS}; '
           f'{name} is missing'
       )
+    found = read_json(path)
     _check_keys(path, found, keys)
     return found
 
@@ -186,15 +186,6 @@ class RunFolder:
       yield
     finally:
       os.close(descriptor)
-
-
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-  """Turn an error of the file system into a `StorageError` that names the file."""
-  try:
-    yield
-  except OSError as error:
-    raise StorageError(f'{path}: cannot be written: {error.strerror or error}') from error
 
 
 def _check_keys(path: str, found: Any, keys: Mapping[str, Any]) -> None:

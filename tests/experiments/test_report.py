@@ -14,7 +14,8 @@ def _run(objective, seed, error, unlabeled='entropy', **network):
   config = {'network': options | network, 'data': {'data_dir': f'folder {seed}'}, 'seed': seed}
   return {
       'dataset': 'digits', 'network': 'resnet', 'objective': objective, 'num_labeled': 50,
-      'seed': seed, 'test_error': error, 'num_epochs': 40.0,
+      'seed': seed, 'test_error': error, 'num_epochs': 40.0, 'num_steps': 400, 'wall_time_s': 1.5,
+      'num_parameters': 9, 'command': 'python -m experiments.main', 'hardware': {}, 'versions': {},
       'config': config | {'objective': {'name': objective, 'unlabeled': unlabeled}},
   }  # fmt: skip
 
