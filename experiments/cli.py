@@ -12,7 +12,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from experiments import overrides, streams, text
-from experiments.validation import flatten
+from experiments.validation import check_key, flatten
 from multiscale_inversion.errors import StorageError, UserError
 
 USER_ERROR = 2
@@ -50,7 +50,7 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   if given.file:
     known = flatten(_load(given.file))
     for key, _ in given.changes:
-      overrides.check_key(key, known)
+      check_key(key, known)
     rest = [f'--config={given.file}', *rest]
   elif given.changes:
     raise UserError(f'--config.{given.changes[0][0]}: changes no file; allowed: with --config=FILE')

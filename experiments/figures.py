@@ -155,13 +155,13 @@ _WEIGHT = 'train/weight/'
 def _plot_weights(axes, lines) -> None:
   """A curve for each weight that learns."""
   names = [name.removeprefix(_WEIGHT) for name in lines[0] if name.startswith(_WEIGHT)]
-  shades = plt.get_cmap('Blues')(np.linspace(0.35, 1, max(1, len(names) - 2)))
   fixed = {'cross_entropy': 'tab:red', 'entropy': 'black'}
-  colors = [fixed.get(name) for name in names]
-  for name, color in zip(names, colors, strict=True):
-    shade = color or shades[int(name.rpartition('/')[2])]
-    label = name.replace('_', '-').replace('reconstruction/', 'layer ')
-    axes.plot(*_series(lines, _WEIGHT + name), color=shade, linewidth=1.2, label=label)
+  layers = [name for name in names if name not in fixed]
+  shades = plt.get_cmap('Blues')(np.linspace(0.35, 1, len(layers)))
+  colors = fixed | dict(zip(layers, shades, strict=True))
+  for name in names:
+    label = in_figure(name.replace('_', '-').replace('reconstruction/', 'layer '))
+    axes.plot(*_series(lines, _WEIGHT + name), color=colors[name], linewidth=1.2, label=label)
   axes.set_xlabel('epoch')
   axes.set_title('learned weights')
   axes.legend(fontsize=7, loc='upper left', bbox_to_anchor=(1, 1))  # beside: no curve is covered

@@ -2,87 +2,49 @@
 
 import os
 import reprlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import defaults, records
+from experiments import defaults, kinds, records
 from multiscale_inversion import files, writers
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs.folder import METRICS, SUMMARY
 
-_LARGE = 1e300  # less than the greatest float: sums of such numbers are none of infinity
-
-
-class _Kind(NamedTuple):
-  """What a value may be: a test, and words for it."""
-
-  test: Callable[[Any], bool]
-  words: str
-
-
-def _whole(low: int, high: int = HUGE) -> _Kind:
-  test = lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
-  return _Kind(test, f'a whole number from {low} to {high}')
-
-
-def _number(low: float = -_LARGE, high: float = _LARGE, words: str = 'a number') -> _Kind:
-  test = lambda v: isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high
-  return _Kind(test, words)
-
-
-def _list_of(kind: _Kind, words: str) -> _Kind:
-  return _Kind(lambda v: isinstance(v, list | tuple) and all(map(kind.test, v)), words)
-
-
-_BOOLEAN = _Kind(lambda v: isinstance(v, bool), 'true or false')
-_TEXT = _Kind(lambda v: isinstance(v, str), 'a string')
-_NAME = _Kind(lambda v: isinstance(v, str) and bool(v), 'a string that is not empty')
-_OBJECT = _Kind(lambda v: isinstance(v, dict), 'an object')
-_ANY_NUMBER = _Kind(lambda v: isinstance(v, int | float) and not isinstance(v, bool), 'a number')
-_PERCENT = _number(0, 100, 'a number from 0 to 100')
-_AMOUNT = _number(0, words='a number from 0 up')
-_POSITIVE = _number(1e-300, words='a number above 0')
-_SCALARS = _Kind(
-    lambda v: isinstance(v, dict) and all(x is None or _ANY_NUMBER.test(x) for x in v.values()),
-    'an object of numbers',
-)
-
 _REQUIRED = {
-    'dataset': _NAME,
-    'network': _NAME,
-    'objective': _NAME,
-    'num_labeled': _whole(0),
-    'seed': _whole(0),
-    'test_error': _PERCENT,
-    'num_parameters': _whole(0, 2**63 - 1),
-    'num_steps': _whole(1),
-    'num_epochs': _POSITIVE,
-    'wall_time_s': _AMOUNT,
-    'command': _TEXT,
-    'config': _OBJECT,
-    'hardware': _OBJECT,
-    'versions': _OBJECT,
+    'dataset': kinds.NAME,
+    'network': kinds.NAME,
+    'objective': kinds.NAME,
+    'num_labeled': kinds.whole(0),
+    'seed': kinds.whole(0),
+    'test_error': kinds.PERCENT,
+    'num_parameters': kinds.whole(0, 2**63 - 1),
+    'num_steps': kinds.whole(1),
+    'num_epochs': kinds.POSITIVE,
+    'wall_time_s': kinds.AMOUNT,
+    'command': kinds.TEXT,
+    'config': kinds.OBJECT,
+    'hardware': kinds.OBJECT,
+    'versions': kinds.OBJECT,
 }
 # Of several seeds alone, or younger than the first runs.
 _OPTIONAL = {
-    'train': _SCALARS,
-    'test_error_std': _AMOUNT,
-    'seeds': _Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty'),
-    'class_names': _list_of(_TEXT, 'a list of strings'),
-    'image_shape': _list_of(_whole(1), 'a list of whole numbers from 1 up'),
-    'skipped_images': _whole(0),
+    'train': kinds.SCALARS,
+    'test_error_std': kinds.AMOUNT,
+    'seeds': kinds.Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty'),
+    'class_names': kinds.list_of(kinds.TEXT, 'a list of strings'),
+    'image_shape': kinds.list_of(kinds.whole(1), 'a list of whole numbers from 1 up'),
+    'skipped_images': kinds.whole(0),
 }
-_OF_A_SEED = {'seed': _whole(0), 'test_error': _PERCENT}
+_OF_A_SEED = {'seed': kinds.whole(0), 'test_error': kinds.PERCENT}
 _SECTIONS = ('data', 'network', 'objective')
-_OF_TYPE = {
-    bool: _BOOLEAN,
-    int: _whole(-HUGE),
-    float: _number(),
-    str: _TEXT,
-    tuple: _list_of(_number(), 'a list of numbers'),
-    object: _TEXT,  # a function, by its description
+# A recorded configuration's numbers are finite; a function is there by its description.
+_OF_TYPE = kinds.OF_TYPE | {
+    int: kinds.whole(-HUGE),
+    float: kinds.number(),
+    tuple: kinds.list_of(kinds.number(), 'a list of numbers'),
+    object: kinds.TEXT,
 }
 
 
@@ -99,35 +61,15 @@ def check_summary(content: Any, where: str) -> dict[str, Any]:
   Raises:
     UserError: one line that names the place, the key and what is allowed.
   """
-  _check(content, _OBJECT, where)
-  _check_keys(content, _REQUIRED, where, what='a run')
-  _check_keys({k: v for k, v in content.items() if k in _OPTIONAL}, _OPTIONAL, where, some=True)
+  kinds.check(content, kinds.OBJECT, where)
+  kinds.check_keys(content, _REQUIRED, where, what='a run')
+  optional = {key: kind for key, kind in _OPTIONAL.items() if key in content}
+  kinds.check_keys(content, optional, where)
   for run in content.get('seeds', []):
-    _check(run, _OBJECT, f'{where}: seeds')
-    _check_keys(run, _OF_A_SEED, f'{where}: seeds', what='a seed')
+    kinds.check(run, kinds.OBJECT, f'{where}: seeds')
+    kinds.check_keys(run, _OF_A_SEED, f'{where}: seeds', what='a seed')
   _check_config(content['config'], f'{where}: config')
   return content
-
-
-def _check(value: Any, kind: _Kind, where: str) -> None:
-  if not kind.test(value):
-    raise UserError(f'{where}: {reprlib.repr(value)}; allowed: {kind.words}')
-
-
-def _check_keys(
-    content: Mapping[str, Any],
-    kinds: Mapping[str, _Kind],
-    where: str,
-    what: str = '',
-    some: bool = False,
-) -> None:
-  """Checks that an object has all (or `some`) of the keys, each with a value of its kind."""
-  missing = [key for key in kinds if key not in content and not some]
-  if missing:
-    raise UserError(f'{where}: {what} lacks {", ".join(missing)}')
-  for key, kind in kinds.items():
-    if key in content:
-      _check(content[key], kind, f'{where}: {key}')
 
 
 def _check_config(config: dict[str, Any], where: str) -> None:
@@ -141,7 +83,7 @@ def _check_config(config: dict[str, Any], where: str) -> None:
   known = defaults.get_config()
   for key, value in config.items():
     if isinstance(known.get(key), ConfigDict):
-      _check(value, _OBJECT, f'{where}.{key}')
+      kinds.check(value, kinds.OBJECT, f'{where}.{key}')
       for name, inner in value.items():
         _check_value(known[key], name, inner, f'{where}.{key}.{name}')
     else:
@@ -152,9 +94,9 @@ def _check_value(section: ConfigDict, name: str, value: Any, where: str) -> None
   if not name or '.' in name:
     raise UserError(f'{where}: {name!r} is not the name of a key')
   if name not in section:
-    _check(value, _Kind(lambda v: not isinstance(v, dict), 'no object'), where)
+    kinds.check(value, kinds.Kind(lambda v: not isinstance(v, dict), 'no object'), where)
   elif value is not None or section[name] is not None:
-    _check(value, _OF_TYPE[section.get_type(name)], where)
+    kinds.check(value, _OF_TYPE[section.get_type(name)], where)
 
 
 def read_summary(folder: str) -> dict[str, Any]:
@@ -203,18 +145,18 @@ def _place(path: str, index: int) -> str:
 
 
 _OF_MISTAKES = {
-    'objective': _TEXT,
-    'seed': _whole(0),
-    'test_error': _PERCENT,
-    'settled_epoch': _AMOUNT,
-    'confusions': _list_of(
-        _Kind(
+    'objective': kinds.TEXT,
+    'seed': kinds.whole(0),
+    'test_error': kinds.PERCENT,
+    'settled_epoch': kinds.AMOUNT,
+    'confusions': kinds.list_of(
+        kinds.Kind(
             lambda v: (
                 isinstance(v, list | tuple)
                 and len(v) == 3
-                and _TEXT.test(v[0])
-                and _TEXT.test(v[1])
-                and _whole(1).test(v[2])
+                and kinds.TEXT.test(v[0])
+                and kinds.TEXT.test(v[1])
+                and kinds.whole(1).test(v[2])
             ),
             '',
         ),
@@ -231,22 +173,22 @@ def read_mistakes(path: str) -> list[dict[str, Any]]:
   """
   found = read_list(path)
   for index, one in enumerate(found):
-    _check(one, _OBJECT, _place(path, index))
-    _check_keys(one, _OF_MISTAKES, _place(path, index), what='a network')
+    kinds.check(one, kinds.OBJECT, _place(path, index))
+    kinds.check_keys(one, _OF_MISTAKES, _place(path, index), what='a network')
   return found
 
 
 _OF_A_STAGE = {
-    'norms': _list_of(_AMOUNT, 'a list of numbers from 0 up'),
-    'shares': _Kind(
-        lambda v: isinstance(v, list) and bool(v) and all(map(_POSITIVE.test, v)),
+    'norms': kinds.list_of(kinds.AMOUNT, 'a list of numbers from 0 up'),
+    'shares': kinds.Kind(
+        lambda v: isinstance(v, list) and bool(v) and all(map(kinds.POSITIVE.test, v)),
         'a list of numbers above 0, not empty',
     ),
-    'predictions': _AMOUNT,
-    'multiscale': _AMOUNT,
-    'global': _AMOUNT,
-    'input_in_multiscale': _AMOUNT,
-    'input_in_global': _AMOUNT,
+    'predictions': kinds.AMOUNT,
+    'multiscale': kinds.AMOUNT,
+    'global': kinds.AMOUNT,
+    'input_in_multiscale': kinds.AMOUNT,
+    'input_in_global': kinds.AMOUNT,
 }
 
 
@@ -260,11 +202,11 @@ def check_proposition(measured: Any, where: str) -> dict[str, Any]:
     UserError: one line that names the place, the key and what is allowed.
   """
   stages = ('initial', 'trained')
-  _check(measured, _OBJECT, where)
-  kinds = {'num_layers': _whole(1), **dict.fromkeys(stages, _OBJECT)}
-  _check_keys(measured, kinds, where, what='a run')
+  kinds.check(measured, kinds.OBJECT, where)
+  wanted = {'num_layers': kinds.whole(1), **dict.fromkeys(stages, kinds.OBJECT)}
+  kinds.check_keys(measured, wanted, where, what='a run')
   for stage in stages:
-    _check_keys(measured[stage], _OF_A_STAGE, f'{where}: {stage}', what='a run')
+    kinds.check_keys(measured[stage], _OF_A_STAGE, f'{where}: {stage}', what='a run')
   return measured
 
 
@@ -281,10 +223,10 @@ def read_propositions(path: str) -> list[dict[str, Any]]:
 
 
 _OF_A_RATE = {
-    'learning_rate': _POSITIVE,
-    'diverged': _OBJECT,
-    'seed': _whole(0),
-    'command': _TEXT,
+    'learning_rate': kinds.POSITIVE,
+    'diverged': kinds.OBJECT,
+    'seed': kinds.whole(0),
+    'command': kinds.TEXT,
 }
 
 
@@ -295,13 +237,20 @@ def read_learning_rate(path: str) -> dict[str, Any]:
     UserError: if the file holds something else.
   """
   content = files.read_json(path)
-  _check(content, _OBJECT, path)
-  _check_keys(content, _OF_A_RATE, path, what='it')
+  kinds.check(content, kinds.OBJECT, path)
+  kinds.check_keys(content, _OF_A_RATE, path)
   return content
 
 
-def read_metrics(folder: str, seed: int | None = None) -> list[dict[str, Any]]:
-  """The records of a run's `metrics.jsonl`, at least one; see `writers.read`.
+def read_metrics(
+    folder: str, seed: int | None = None, keys: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+  """The records of a run's `metrics.jsonl`, at least one.
+
+  Args:
+    folder: the run's.
+    seed: see `writers.read`.
+    keys: of scalars that every record must hold.
 
   Raises:
     UserError: if there are none, or they are something else.
@@ -310,10 +259,11 @@ def read_metrics(folder: str, seed: int | None = None) -> list[dict[str, Any]]:
   lines = writers.read(folder, seed)
   if not lines:
     raise UserError(f'{path}: holds no record')
+  scalars = dict.fromkeys(keys, kinds.ANY)  # of what kind, `kinds.SCALARS` says
   for number, line in enumerate(lines):
     where = f'{path}: record {number + 1}'
-    _check(line, _SCALARS, where)
-    _check_keys(line, {'step': _whole(0), 'epoch': _AMOUNT}, where, what='it')
+    kinds.check(line, kinds.SCALARS, where)
+    kinds.check_keys(line, {'step': kinds.whole(0), 'epoch': kinds.AMOUNT} | scalars, where)
   return lines
 
 

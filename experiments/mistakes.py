@@ -57,7 +57,7 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
         'num_labeled': run['num_labeled'],
         'seed': seed,
         'test_error': 100 * float(np.mean(predicted != dataset.test_labels)),
-        'settled_epoch': settled_epoch(lines),
+        'settled_epoch': _settled(folder, lines),
         'confusions': confusions(dataset.test_labels, predicted, dataset.class_names),
         'versions': run['versions'],
         'commit': run.get('commit'),
@@ -67,9 +67,19 @@ def of_folder(folder: str) -> list[dict[str, Any]]:
   return found
 
 
+def _settled(folder: str, lines: Sequence[dict[str, Any]]) -> float:
+  if not any(line.get('test/error') is not None for line in lines):
+    raise UserError(f'{folder}: metrics.jsonl holds no test/error')
+  return settled_epoch(lines)
+
+
 def settled_epoch(lines: Sequence[dict[str, Any]]) -> float:
-  """The first epoch from which on the test error stays within a point of the last one."""
-  errors = [(line['epoch'], line['test/error']) for line in lines if 'test/error' in line]
+  """The first epoch from which on the test error stays within a point of the last one.
+
+  Args:
+    lines: the records of `metrics.jsonl`, one with a `test/error` among them.
+  """
+  errors = [(r['epoch'], r['test/error']) for r in lines if r.get('test/error') is not None]
   settled = errors[-1][0]
   for epoch, error in reversed(errors):
     if abs(error - errors[-1][1]) > _POINT:

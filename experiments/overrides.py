@@ -3,13 +3,13 @@
 import ast
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from experiments import defaults
-from experiments.validation import flatten, unknown_key
+from experiments.validation import flatten, type_of
 from multiscale_inversion.errors import UserError
 
 _FILE = re.compile(r'--?config(?:=(.*))?', re.DOTALL)
@@ -69,42 +69,12 @@ def _change(argument, no, key, value, arguments) -> tuple[str, str]:
     return key, 'false'
   if value is not None:
     return key, value
-  if _type(key) is bool:
+  if type_of(key) is bool:
     return key, 'true'
   value = next(arguments, None)
   if value is None:
     raise UserError(f'Missing value for flag --config.{key}; allowed: --config.{key}=VALUE')
   return key, value
-
-
-def _type(key: str) -> type | None:
-  """The type of a key of the defaults; None of another, and of a section."""
-  section, _, name = key.rpartition('.')
-  config = defaults.get_config()
-  for part in filter(None, section.split('.')):
-    config = config.get(part) if isinstance(config, ConfigDict) else None
-  if not isinstance(config, ConfigDict) or name not in config:
-    return None
-  found = config.get_type(name)
-  return None if issubclass(found, ConfigDict) else found
-
-
-def check_key(key: str, known: Mapping[str, Any]) -> None:
-  """Checks that a key is one that takes a value.
-
-  Args:
-    key: dotted.
-    known: the keys that there are.
-
-  Raises:
-    UserError: for an unknown key, and for a section.
-  """
-  if key in known:
-    return
-  inside = sorted(k for k in known if k.startswith(f'{key}.'))
-  if inside:
-    raise UserError(f'{key}: a section, not a value; allowed: {", ".join(inside)}')
-  raise UserError(unknown_key(key))
 
 
 def parse_value(key: str, text: str) -> Any:
@@ -117,7 +87,7 @@ def parse_value(key: str, text: str) -> Any:
   Raises:
     UserError: if the text is not a value of this type.
   """
-  type_ = _type(key)
+  type_ = type_of(key)
   if text == 'None':
     if flatten(defaults.get_config()).get(key) is not None:
       raise UserError(f'{key}: None; allowed: a value, as by default')
@@ -159,7 +129,7 @@ def apply(config: ConfigDict, changes: Sequence[tuple[str, str]]) -> None:
 
   Args:
     config: changed in place.
-    changes: keys that `check_key` has passed, and the texts of their values.
+    changes: keys that `validation.check_key` has passed, and the texts of their values.
 
   Raises:
     UserError: for a value of another type.

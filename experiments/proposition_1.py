@@ -142,6 +142,7 @@ def write(jobs: Sequence[sweep.Job], out: str) -> None:
       measured = finished.check_proposition(files.read_json(path), path)
       results.append({**records.public(summary), 'proposition_1': measured})
   if results:
+    files.make_folder(os.path.dirname(out) or '.', '--out')
     files.write_json(out, results)
 
 

@@ -76,7 +76,8 @@ def select(
     folder = trial_folder(workdir, rate)
     try:
       train_and_evaluate(trial, folder, stop.requested, command)
-      reason = divergence([r[f'train/{compared}'] for r in finished.read_metrics(folder)], compared)
+      key = f'train/{compared}'
+      reason = divergence([r[key] for r in finished.read_metrics(folder, keys=[key])], compared)
     except Diverged as error:
       reason = str(error)
     if reason is None:

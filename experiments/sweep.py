@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from experiments import cli, defaults, finished, overrides, records, select_learning_rate, settings
 from experiments.main import StopRequest
 from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.validation import MAX_SEEDS, flatten, resolve, validate
+from experiments.validation import MAX_SEEDS, check_key, flatten, resolve, validate
 from multiscale_inversion import files
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs.folder import RunFolder
@@ -119,7 +119,7 @@ def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
     key, separator, value = pair.partition('=')
     if not separator:
       raise UserError(f'--set: {pair!r}; allowed: KEY=VALUE')
-    overrides.check_key(key, known)
+    check_key(key, known)
     if key in _BY_SEEDS:
       raise UserError(f'--set: {key} is what --seeds and --vectorized say; allowed: other keys')
     changes[key] = overrides.parse_value(key, value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import defaults
+from experiments import defaults, kinds
 from multiscale_inversion import data, losses, networks, objectives, precision, seeds
 from multiscale_inversion.data import augmentation, corruption, images
 from multiscale_inversion.data.splits import UNLABELED
@@ -96,11 +96,12 @@ def validate(config: ConfigDict) -> None:
   flat = flatten(config)
   known = flatten(defaults.get_config())
   for key in flat:
-    if key not in known:
-      raise UserError(unknown_key(key))
+    check_key(key, known)
   for key in known:
     if key not in flat:
       raise UserError(f'{key}: missing from the configuration')
+    if flat[key] is not None:
+      kinds.check(flat[key], kinds.OF_TYPE[type_of(key)], key)
   for key, check in _CHECKS.items():
     if flat[key] is not None:
       check(key, flat[key])
@@ -126,6 +127,36 @@ def from_record(recorded: Mapping[str, Any]) -> ConfigDict:
 
 def _is_list(value: Any) -> bool:
   return isinstance(value, list | tuple)
+
+
+def type_of(key: str) -> type | None:
+  """The type of a key of the defaults; None of another, and of a section."""
+  section, _, name = key.rpartition('.')
+  config = defaults.get_config()
+  for part in filter(None, section.split('.')):
+    config = config.get(part) if isinstance(config, ConfigDict) else None
+  if not isinstance(config, ConfigDict) or name not in config:
+    return None
+  found = config.get_type(name)
+  return None if issubclass(found, ConfigDict) else found
+
+
+def check_key(key: str, known: Mapping[str, Any]) -> None:
+  """Checks that a key is one that takes a value.
+
+  Args:
+    key: dotted.
+    known: the keys that there are.
+
+  Raises:
+    UserError: for an unknown key, and for a section.
+  """
+  if key in known:
+    return
+  inside = sorted(k for k in known if k.startswith(f'{key}.'))
+  if inside:
+    raise UserError(f'{key}: a section, not a value; allowed: {", ".join(inside)}')
+  raise UserError(unknown_key(key))
 
 
 def unknown_key(key: str) -> str:

@@ -14,6 +14,7 @@ from experiments import proposition_1, proposition_1_report, report, restoring, 
 from multiscale_inversion import objectives
 from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
+from tests.experiments import tiny
 
 CHANGES = {'network.width': 2, 'batch_size': 620, 'num_epochs': 1}
 NAME = 'digits_50_proposition_1/{}/1_blocks/{}'
@@ -158,19 +159,13 @@ def test_the_program(studied, tmp_path, monkeypatch, capsys):
 def result(objective, corruption, level, depth, seed, error, share):
   """A run whose layer 0 has the share given when trained, and twice as much before."""
   measured = {'shares': [share], 'input_in_multiscale': 0.25, 'input_in_global': 0.75}
-  return {
-      'objective': objective,
-      'seed': seed,
-      'test_error': error,
-      'num_epochs': 12.0,
-      'command': 'the command',
-      'config': {'data': {'corruption': corruption, 'corruption_level': level}},
-      'proposition_1': {
-          'num_layers': depth,
-          'initial': measured | {'shares': [2 * share]},
-          'trained': measured,
-      },
-  }
+  measured |= {'norms': [1.0], 'predictions': 1.0, 'multiscale': 1.0, 'global': 1.0}
+  run = tiny.summary(
+      objective=objective, seed=seed, test_error=error, num_epochs=12.0, command='the command'
+  )
+  run['config']['data'] = {'corruption': corruption, 'corruption_level': level}
+  stages = {'initial': measured | {'shares': [2 * share]}, 'trained': measured}
+  return run | {'proposition_1': {'num_layers': depth, **stages}}
 
 
 def test_tables(tmp_path):

@@ -7,17 +7,14 @@ import pytest
 
 from experiments import by_labels, records, report
 from multiscale_inversion import UserError
+from tests.experiments import tiny
 
 
 def _run(objective, seed, error, unlabeled='entropy', **network):
   options = {'blocks_per_group': 2, 'width': 32, 'pooling': 'mean', 'activation': 'leaky_relu'}
   config = {'network': options | network, 'data': {'data_dir': f'folder {seed}'}, 'seed': seed}
-  return {
-      'dataset': 'digits', 'network': 'resnet', 'objective': objective, 'num_labeled': 50,
-      'seed': seed, 'test_error': error, 'num_epochs': 40.0, 'num_steps': 400, 'wall_time_s': 1.5,
-      'num_parameters': 9, 'command': 'python -m experiments.main', 'hardware': {}, 'versions': {},
-      'config': config | {'objective': {'name': objective, 'unlabeled': unlabeled}},
-  }  # fmt: skip
+  config |= {'objective': {'name': objective, 'unlabeled': unlabeled}}
+  return tiny.summary(objective=objective, seed=seed, test_error=error, config=config)
 
 
 def test_runs_that_differ_in_their_seed_share_a_row():

@@ -31,7 +31,7 @@ def test_a_loss_that_grows_with_its_weights(
   config = digits_methods.get_config('pi_model+multiscale')
   config.objective.name = method
 
-  def records(folder):
+  def records(folder, keys):
     loss = [2.0, 1.0] if folder.endswith('0.0002') else [2.0, 3.0]
     entropies = [2.0, 1.0] if folder.endswith('0.0002') else cross_entropy
     return [
@@ -40,7 +40,7 @@ def test_a_loss_that_grows_with_its_weights(
     ]
 
   monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', lambda *unused: None)
-  monkeypatch.setattr(select_learning_rate.writers, 'read', records)
+  monkeypatch.setattr(select_learning_rate.finished, 'read_metrics', records)
   rate, reasons = select_learning_rate.select(config, str(tmp_path), _NeverStop())
   assert rate == selected and len(reasons) == (2 if selected == 0.0002 else 0)
 
@@ -56,7 +56,8 @@ def test_the_greatest_that_does_not_diverge(tmp_path, monkeypatch, diverging, se
 
   monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', train)
   records = [{'train/loss': 2.0}, {'train/loss': 1.0}]
-  monkeypatch.setattr(select_learning_rate.writers, 'read', lambda folder: records)
+  read = lambda folder, keys: records
+  monkeypatch.setattr(select_learning_rate.finished, 'read_metrics', read)
   rate, reasons = select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
   assert rate == selected and tried == [*diverging, selected]
   assert reasons == {str(rate): 'the loss is nan' for rate in diverging}
