@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import data_display, display, records, source, steps
+from experiments import data_display, display, finished, records, source, steps
 from experiments import setup as setup_lib
 from experiments.pace import Pace
 from experiments.validation import resolve, validate
@@ -62,9 +62,8 @@ def train_and_evaluate(
   resolved = resolve(config)
   folder = RunFolder(workdir)
   records.check(folder, resolved)
-  summary = folder.summary()
-  if summary is not None:
-    return summary
+  if finished.is_finished(workdir):
+    return finished.read_summary(workdir)
   setup = setup_lib.build(config)
   about_data = records.check_data(folder, setup.dataset)
   main = parallel.is_main_process()

@@ -20,17 +20,6 @@ CHECKPOINTS = 'checkpoints'
 # What tells that a file was not written by a run, or not all of it.
 _IN_CONFIG = {'data': dict, 'network': dict, 'objective': dict, 'seed': int, 'num_seeds': int}
 _IN_DATA = {'class_names': list, 'image_shape': list}
-_IN_SUMMARY = {
-    'test_error': (int, float),
-    'dataset': str,
-    'network': str,
-    'objective': str,
-    'num_labeled': int,
-    'num_epochs': (int, float),
-    'wall_time_s': (int, float),
-    'seed': int,
-    'config': dict,
-}
 
 
 class RunFolder:
@@ -71,19 +60,6 @@ class RunFolder:
       raise UserError(f'{self._path(DATA)}: class_names: {names!r}; allowed: at least two names')
     if len(shape) != 3 or not all(_is(size, int) and size > 0 for size in shape):
       raise UserError(f'{self._path(DATA)}: image_shape: {shape!r}; allowed: [H, W, C]')
-    return found
-
-  def summary(self) -> dict[str, Any] | None:
-    """Read `summary.json`: what a finished run found; None where it is not finished.
-
-    Raises:
-      UserError: if it is damaged, or not a summary.
-    """
-    path = self._path(SUMMARY)
-    if not os.path.lexists(path):
-      return None
-    found = read_json(path)
-    _check_keys(path, found, _IN_SUMMARY)
     return found
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:
