@@ -15,8 +15,8 @@ TOP = (
   'rematerialize, seed, seeds_mode'
 )
 DATA = (
-  'channels, corruption, corruption_level, data_dir, image_size, name, note, num_labeled, '
-  'placement, test_fraction, unlabeled'
+  'channels, corruption, corruption_level, data_dir, image_size, max_megapixels, name, note, '
+  'num_labeled, placement, test_fraction, unlabeled'
 )
 
 
