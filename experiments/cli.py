@@ -198,16 +198,30 @@ def refuse_flags(*names: str) -> None:
 
 
 def workdir() -> str | None:
-  """--workdir, a `~` at its beginning expanded; None where it was not given."""
+  """--workdir, a `~` at its beginning expanded; None where it was not given.
+
+  Raises:
+    UserError: if its path is not UTF-8, which the checkpoints' library cannot write to.
+  """
   given = flags.FLAGS.workdir
-  return os.path.expanduser(given) if given else None
+  return _in_utf8(os.path.expanduser(given)) if given else None
+
+
+def _in_utf8(folder: str) -> str:
+  try:
+    os.path.abspath(folder).encode('utf-8')
+  except UnicodeEncodeError as error:
+    raise UserError(
+        f'--workdir: {folder}: its whole path is not UTF-8; allowed: one that is'
+    ) from error
+  return folder
 
 
 def default_workdir(argv: list[str]) -> str:
   """`runs/` and the name of the configuration file, with what stands behind its colon."""
   file, *argument = overrides.split(argv).file.split(':', 1)
   name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
-  return os.path.join('runs', name.replace(os.sep, '_'))
+  return _in_utf8(os.path.join('runs', name.replace(os.sep, '_')))
 
 
 def _allowed_configs() -> str:

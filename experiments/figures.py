@@ -77,18 +77,14 @@ def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
 
 def title(run: dict[str, Any]) -> str:
   """Data set, labels, network and objective, in words."""
-  parts = (
-      dataset_name(run),
-      f'{run["num_labeled"]} labels',
-      network_name(run),
-      objective_name(run),
-      f'seed {run["seed"]}',
-  )
-  return in_figure(', '.join(parts))
+  names = (dataset_name(run), f'{run["num_labeled"]} labels', network_name(run))
+  return ', '.join(map(in_figure, (*names, objective_name(run), f'seed {run["seed"]}')))
 
 
 def _slug(run: dict[str, Any]) -> str:
-  name = title(run).replace(' labels', '').replace('seed ', '').replace(', ', '_').lower()
+  """The same as the beginning of a file's name."""
+  names = (dataset_name(run), run['num_labeled'], network_name(run), objective_name(run))
+  name = '_'.join(map(str, (*names, run['seed']))).replace(', ', '_').lower()
   return file_name(name.replace('(', '').replace(')', ''), _LONGEST_SLUG)
 
 
@@ -121,7 +117,8 @@ def write(figure: plt.Figure, path: str) -> None:
   """
   content = io.BytesIO()
   with warnings.catch_warnings():
-    warnings.filterwarnings('ignore', r'Glyph .* missing from')  # a class may have any name
+    # A class may have any name, and a data set a long one.
+    warnings.filterwarnings('ignore', r'Glyph .* missing from|constrained_layout not applied')
     figure.savefig(content, dpi=_DPI, format='png')
   plt.close(figure)
   files.write_bytes(path, content.getvalue())

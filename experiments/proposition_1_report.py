@@ -13,6 +13,7 @@ from matplotlib import ticker
 from experiments import figures, finished
 from experiments.markdown import mean_and_deviation, table
 from experiments.settings import CORRUPTIONS, corruption_name
+from experiments.validation import from_record
 
 _COMMAND = '`python -m experiments.proposition_1 --out=results/proposition_1.json`'
 _NAMES = [corruption_name(*corruption) for corruption in CORRUPTIONS]
@@ -27,8 +28,8 @@ def grouped(runs: Iterable[dict[str, Any]]) -> Groups:
   """Runs by objective, corruption and number of layers."""
   groups = collections.defaultdict(list)
   for run in runs:
-    data = run['config']['data']
-    name = corruption_name(data['corruption'], data['corruption_level'])
+    data = from_record(run['config']).data
+    name = corruption_name(data.corruption, data.corruption_level)
     groups[run['objective'], name, run['proposition_1']['num_layers']].append(run)
   return dict(groups)
 

@@ -6,6 +6,7 @@ import re
 _CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _SURROGATES = re.compile('[\ud800-\udfff]')
 _LONGEST = 2000  # characters, of a message
+_LONGEST_TITLE = 100  # of a name in a figure
 
 
 def one_line(text: str) -> str:
@@ -34,8 +35,10 @@ def _escape(match: re.Match) -> str:
 
 
 def in_figure(text: str) -> str:
-  """Printable, and taken literally by Matplotlib, to which dollar signs enclose formulas."""
-  return printable(text).replace('$', r'\$')
+  """Printable, of some length, and literal: to Matplotlib dollar signs enclose formulas."""
+  text = printable(text)
+  text = text if len(text) <= _LONGEST_TITLE else text[:_LONGEST_TITLE] + '...'
+  return text.replace('$', r'\$')
 
 
 def file_name(text: str, longest: int = 200) -> str:

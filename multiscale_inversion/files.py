@@ -49,20 +49,28 @@ def open_regular(path: str) -> BinaryIO:
     UserError: if there is no such file, it is not a regular one, or it cannot be read.
   """
   try:
-    _check_regular(path, os.stat(path).st_mode)  # opening a device may have an effect by itself
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-  except FileNotFoundError as error:
-    raise UserError(f'{path}: no such file') from error
-  except OSError as error:
-    raise UserError(f'{path}: cannot be read: {error.strerror}') from error
+    mode = os.stat(path).st_mode
   except ValueError as error:  # a NUL in the name
     raise UserError(f'{path!r}: not the name of a file ({error})') from error
+  except OSError as error:
+    raise _unreadable(path, error) from error
+  _check_regular(path, mode)  # opening a device may have an effect by itself
+  try:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+  except OSError as error:
+    raise _unreadable(path, error) from error
   try:
     _check_regular(path, os.fstat(descriptor).st_mode)
     return os.fdopen(descriptor, 'rb')
   except BaseException:
     os.close(descriptor)
     raise
+
+
+def _unreadable(path: str, error: OSError) -> UserError:
+  if isinstance(error, FileNotFoundError):
+    return UserError(f'{path}: no such file')
+  return UserError(f'{path}: cannot be read: {error.strerror}')
 
 
 def _check_regular(path: str, mode: int) -> None:
@@ -84,7 +92,7 @@ def read_text(path: str) -> str:
     except UnicodeDecodeError as error:
       raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
     except OSError as error:
-      raise UserError(f'{path}: cannot be read: {error.strerror}') from error
+      raise _unreadable(path, error) from error
 
 
 def read_json(path: str) -> Any:
