@@ -5,19 +5,18 @@ import os
 import re
 import runpy
 import sys
-import warnings
 from collections.abc import Callable
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import overrides, streams, text
+from experiments import overrides, stopping, streams, text
 from experiments.validation import check_key, flatten
 from multiscale_inversion.errors import StorageError, UserError
 
 USER_ERROR = 2
 STORAGE_ERROR = 3
-INTERRUPTED = 130
+INTERRUPTED = stopping.INTERRUPTED
 
 # The changes of single values are ours, see `overrides`; this flag looks for none on its own.
 CONFIG = config_flags.DEFINE_config_file(
@@ -136,11 +135,11 @@ def _load(named: str) -> ConfigDict:
   return config
 
 
+@stopping.notes_status
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
   # What libraries say of an error, tracebacks among it, the error says here in one line.
   logging.set_verbosity(logging.FATAL)
-  warnings.showwarning = _show_warning
   sys.unraisablehook = _ignore_closed_loops
   with streams.guarded():
     if {'--help', '-h'} & {*sys.argv[1:]}:
@@ -171,11 +170,6 @@ def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED
-
-
-def _show_warning(message, *unused) -> None:
-  """Show a warning as a line, without the place in the code."""
-  print(f'warning: {text.message(str(message))}', file=sys.stderr)
 
 
 def _ignore_closed_loops(unraisable) -> None:

@@ -3,13 +3,14 @@
 With `--workdir=DIR` in a folder of its own choice (else `runs/` and the configuration's name), and
 with any key of the configuration overridden: `--config.seed=1 --config.objective.name=global`.
 The same command again resumes. With `--distributed=auto` (Cloud TPU, SLURM) or
-`--distributed=HOST:PORT,NUMBER,INDEX` several processes, each started so, train together.
+`--distributed=HOST:PORT,NUMBER,INDEX` several processes, each started so, train together, once all
+are there: within 60 seconds or `--distributed_timeout=SECONDS`.
 Exit status: 0 done, 1 diverged, 2 wrong input, 3 the run's folder cannot be written, 130
-interrupted.
+interrupted: by Ctrl-C, once for an end with a checkpoint, twice for an end at once, or by SIGTERM
+or SIGHUP.
 """
 
 import shlex
-import signal
 import sys
 from typing import Any
 
@@ -17,11 +18,15 @@ from absl import flags
 
 from experiments import cli
 from experiments.run import Diverged, Interrupted, train_and_evaluate
+from experiments.stopping import StopRequest
 from multiscale_inversion import parallel
 
 flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
 _DISTRIBUTED = flags.DEFINE_string(
     'distributed', None, 'auto, or HOST:PORT,NUMBER,INDEX: train with other processes.'
+)
+_TIMEOUT = flags.DEFINE_float(
+    'distributed_timeout', parallel.TIMEOUT_SECONDS, 'Seconds to wait for them at the start.'
 )
 
 
@@ -29,7 +34,9 @@ def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
   if _DISTRIBUTED.value is not None:
-    parallel.start_processes(_DISTRIBUTED.value)
+    parallel.start_processes(_DISTRIBUTED.value, _TIMEOUT.value)
+  else:
+    cli.refuse_flags('distributed_timeout')
   workdir = cli.workdir() or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:
@@ -57,25 +64,6 @@ def finished(summary: dict[str, Any], workdir: str) -> str:
       f'{whose} test error {summary["test_error"]:.2f}{spread} % after '
       f'{summary["num_epochs"]:.4g} epochs in {summary["wall_time_s"]:.0f} s; see {workdir}'
   )
-
-
-class StopRequest:
-  """Turns Ctrl-C and a termination signal into a request; the second Ctrl-C acts at once."""
-
-  def __init__(self):
-    self._requested = False
-    for number in (signal.SIGINT, signal.SIGTERM):
-      signal.signal(number, self._request)
-
-  def _request(self, number, frame):
-    del frame
-    self._requested = True
-    signal.signal(number, signal.default_int_handler)
-
-  def requested(self, step: int) -> bool:
-    """Whether a signal has come."""
-    del step
-    return self._requested
 
 
 if __name__ == '__main__':

@@ -60,7 +60,7 @@ _MEASURED = 'proposition_1.json'  # in a run's folder
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
-  cli.refuse_flags('distributed', 'config')
+  cli.refuse_flags('distributed', 'distributed_timeout', 'config')
   options = flags.FLAGS
   if not options.out:
     raise UserError('--out: missing; allowed: a file, as results/proposition_1.json')

@@ -30,7 +30,7 @@ RATES = (0.02, 0.002, 0.0002)
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
-  cli.refuse_flags('distributed')
+  cli.refuse_flags('distributed', 'distributed_timeout')
   workdir = cli.workdir() or cli.default_workdir(sys.argv) + '_learning_rate'
   command = shlex.join(['python', '-m', 'experiments.select_learning_rate', *sys.argv[1:]])
   try:

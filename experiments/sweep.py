@@ -66,7 +66,7 @@ class Job(NamedTuple):
 def main(argv: list[str]) -> int:
   """Runs the program; returns its exit status."""
   cli.refuse_arguments(argv)
-  cli.refuse_flags('distributed', 'config')
+  cli.refuse_flags('distributed', 'distributed_timeout', 'config')
   if _LIST.value:
     print('\n'.join(settings.names()))
     return 0
@@ -189,6 +189,8 @@ def run_jobs(
       _check_finished(job, selection_epochs)
       then(job)
       continue
+    if stop.requested(0):
+      raise Interrupted(f'interrupted before {job.folder}')
     started = time.monotonic()
     try:
       if selection_epochs:

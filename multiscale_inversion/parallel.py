@@ -8,7 +8,10 @@ compiled with `jax.jit`.
 
 import dataclasses
 import functools
-import re
+import math
+import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,9 +21,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 
+from multiscale_inversion import rendezvous
 from multiscale_inversion.errors import UserError
 
 AXIS = 'batch'
+# How long processes wait for each other at the start.
+TIMEOUT_SECONDS = 60.0
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 86400.0
+# How much longer JAX may take, once all are there.
+_MARGIN_SECONDS = 20.0
 # How long a process that has died stays unnoticed at most.
 _HEARTBEAT_SECONDS = 30
 
@@ -209,38 +218,66 @@ def is_main_process() -> bool:
   return jax.process_index() == 0
 
 
-def start_processes(distributed: str) -> None:
-  """Joins this process to the others of its job, before JAX is used for anything else.
+def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
+  """Join this process to the others of its job, before JAX is used for anything else.
 
   Args:
     distributed: `auto` where the surroundings say who is who (Cloud TPU, SLURM, Open MPI), else
       `HOST:PORT,NUMBER,INDEX`: process 0's address, the number of processes, this one's index.
+    timeout: how long to wait for the others, in seconds, 0.1 to a day.
 
   Raises:
-    UserError: if it is neither, or the processes do not come together.
+    UserError: if it is neither, or the processes do not come together in time.
   """
-  options = {'heartbeat_timeout_seconds': _HEARTBEAT_SECONDS}
+  if not _SHORTEST_SECONDS <= timeout <= _LONGEST_SECONDS:
+    raise UserError(
+        f'--distributed_timeout={timeout:g}; allowed: {_SHORTEST_SECONDS:g} to '
+        f'{_LONGEST_SECONDS:g} seconds'
+    )
+  options = {
+      'heartbeat_timeout_seconds': _HEARTBEAT_SECONDS,
+      'initialization_timeout': math.ceil(timeout + _MARGIN_SECONDS),
+  }
   if distributed != 'auto':
-    options |= _explicit(distributed)
+    job = rendezvous.parse(distributed, timeout)
+    rendezvous.meet(job)
+    options |= {
+        'coordinator_address': job.address,
+        'num_processes': job.number,
+        'process_id': job.index,
+    }
+  # JAX aborts the process where it waits in vain.
+  watch = threading.Timer(timeout + _MARGIN_SECONDS / 2, _give_up, (distributed, timeout))
+  watch.daemon = True
+  watch.start()
   try:
     jax.distributed.initialize(**options)
-  except (RuntimeError, ValueError) as error:
+  except (RuntimeError, ValueError, OSError) as error:
     reason = ' '.join(str(error).split())
+    if distributed == 'auto' and 'must be defined' in reason.replace('should', 'must'):
+      reason = f'no Cloud TPU, SLURM or Open MPI says who is who here; {rendezvous.ALLOWED}'
     raise UserError(f'--distributed={distributed}: {reason}') from error
+  finally:
+    watch.cancel()
 
 
-def _explicit(distributed: str) -> dict[str, Any]:
-  match = re.fullmatch(r'([^,\s]+:\d+),(\d+),(\d+)', distributed)
-  if not match or int(match[3]) >= int(match[2]):
-    raise UserError(
-        f'--distributed={distributed}: allowed: auto, or HOST:PORT,NUMBER,INDEX with INDEX below '
-        'NUMBER, as localhost:1234,2,0'
-    )
-  return {
-      'coordinator_address': match[1],
-      'num_processes': int(match[2]),
-      'process_id': int(match[3]),
-  }
+def _give_up(distributed: str, timeout: float) -> None:
+  """End the process, which waits in vain in JAX's hands, with a line and status 2."""
+  state = getattr(sys.modules.get('jax._src.distributed'), 'global_state', None)
+  where = getattr(state, 'coordinator_address', None) or 'an address that is not known'
+  print(
+      f'error: --distributed={distributed}: process {getattr(state, "process_id", "?")} waited '
+      f'more than {timeout:g} s for the others at {where}; allowed: all processes started at the '
+      'same time, or a longer --distributed_timeout=SECONDS',
+      file=sys.stderr,
+      flush=True,
+  )
+  os._exit(2)
+
+
+def part() -> None:
+  """Leave the job of several processes, once all do; nothing without one."""
+  jax.distributed.shutdown()
 
 
 def from_main_process(values: Sequence[int]) -> list[int]:

@@ -1,0 +1,254 @@
+"""How a program answers signals, and how it ends.
+
+In a training, SIGTERM, SIGHUP and the first Ctrl-C (SIGINT) are one request, however many come: the
+steps under way end, a checkpoint is saved, the program ends. A second Ctrl-C ends it at once; one
+within a quarter of a second counts as the same press, since wrappers such as `timeout` pass on what
+the terminal has delivered already. Before a training, while modules are imported and flags are
+read, and in programs that do not train, any of these signals ends the program at once: nothing is
+under way that the same command would not do again. The exit status is always 130.
+
+Imports the standard library alone: the programs install this before their own imports, which take
+seconds. A thread takes the signals from Python's wake-up file, since the main thread does not run
+Python for as long as it compiles or waits for a device; nothing is ever raised in the main thread.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONE_PRESS_SECONDS = 0.25
+_BRIEF_SECONDS = 1.0
+_TOGETHER_SECONDS = 10.0
+_SHOW_CURSOR = b'\x1b[?25h\n'
+REQUESTED = (
+    'interrupted: a checkpoint follows the steps under way; Ctrl-C once more stops without it'
+)
+
+
+class Answers:
+  """Decide what a signal means. Pure: told the time, and without effects.
+
+  Attributes:
+    orderly: whether a training takes requests; until then every signal ends the program.
+    requested: whether a training was asked to stop.
+  """
+
+  def __init__(self):
+    self.orderly = False
+    self.requested = False
+    self._pressed: float | None = None
+
+  def ends(self, number: int, now: float) -> bool:
+    """Count a signal, and return whether it ends the program at once.
+
+    Args:
+      number: the signal's.
+      now: seconds of a monotonic clock.
+    """
+    if not self.orderly:
+      return True
+    pressed = self._pressed
+    self.note(number, now)
+    again = number == signal.SIGINT and pressed is not None
+    return again and now - pressed >= _ONE_PRESS_SECONDS
+
+  def note(self, number: int, now: float) -> None:
+    """Take a signal as a request, which it may have been already."""
+    self.requested = True
+    if number == signal.SIGINT and self._pressed is None:
+      self._pressed = now
+
+
+class Listener:
+  """Answer this process's signals until `close`.
+
+  Args:
+    exit_process: ends the process with a status, without another word.
+  """
+
+  def __init__(self, exit_process: Callable[[int], Any] = os._exit):
+    self.answers = Answers()
+    self.status: int | None = None
+    self._exit = exit_process
+    self._leaving = threading.Lock()
+    self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+    self._reading, self._writing = os.pipe()
+    os.set_blocking(self._writing, False)
+    self._earlier_file = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+    # `nohup` leaves the hang-up ignored, and it stays so.
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    self._numbers = [n for n in _SIGNALS if not (n == signal.SIGHUP and ignored)]
+    self._earlier = {number: signal.getsignal(number) for number in self._numbers}
+    self.renew()
+    self._thread = threading.Thread(target=self._listen, name='signals', daemon=True)
+    self._thread.start()
+
+  def renew(self) -> None:
+    """Install the handlers again: XLA puts its own in their place when processes join."""
+    for number in self._numbers:
+      signal.signal(number, self._late)
+
+  def take_requests(self) -> None:
+    """From now on a signal is a request, as long as it is not a second Ctrl-C."""
+    self.answers = Answers()
+    self.answers.orderly = True
+    self.renew()
+
+  def close(self) -> None:
+    """Give the signals back to whom they belonged to."""
+    for number, handler in self._earlier.items():
+      signal.signal(number, handler)
+    signal.set_wakeup_fd(self._earlier_file)
+    os.close(self._writing)
+    self._thread.join()
+    os.close(self._reading)
+
+  def leave(self, status: int, message: str = '') -> None:
+    """End the process at once, whatever its threads do; what was printed is written before."""
+    if not self._leaving.acquire(blocking=False):
+      return
+    if message:
+      _briefly(lambda: print(message, file=sys.stderr))
+    _briefly(sys.stdout.flush)
+    _briefly(sys.stderr.flush)
+    if 2 in self._terminals and os.environ.get('TERM', 'dumb') != 'dumb':
+      _briefly(lambda: os.write(2, _SHOW_CURSOR))  # a bar that is redrawn in place hides it
+    self._exit(status)
+
+  def _listen(self) -> None:
+    while numbers := os.read(self._reading, 1):
+      self._answer(numbers[0])
+
+  def _answer(self, number: int) -> None:
+    if number not in self._numbers:
+      return
+    if number == signal.SIGHUP:
+      self._forget_terminals()
+    known = self.answers.requested
+    if self.answers.ends(number, time.monotonic()):
+      if self.status is None:
+        self.leave(INTERRUPTED, 'interrupted')
+      self.leave(self.status)
+    elif not known and self.status is None:
+      _briefly(lambda: print(REQUESTED, file=sys.stderr, flush=True))
+
+  def _late(self, number: int, frame: Any) -> None:
+    """Note what the thread has answered already, unless somebody had taken the wake-up file."""
+    del frame
+    if self.answers.orderly:
+      self.answers.note(number, time.monotonic())
+    else:
+      self._answer(number)
+
+  def _forget_terminals(self) -> None:
+    """Turn what is shown away from a terminal that has gone, where writing fails."""
+    with contextlib.suppress(OSError):
+      nowhere = os.open(os.devnull, os.O_RDWR)
+      for number in self._terminals:
+        os.dup2(nowhere, number)
+      os.close(nowhere)
+
+
+_listener: Listener | None = None
+
+
+def listen() -> Listener:
+  """Return this process's listener, which begins with the first call."""
+  global _listener  # noqa: PLW0603 (a process has its signals once)
+  if _listener is None:
+    _listener = Listener()
+    os.register_at_fork(after_in_child=_be_deaf)
+  return _listener
+
+
+def begin() -> None:
+  """Listen from a program's first line to its last.
+
+  The first to be registered is the last to be called at the exit: after it, where no thread answers
+  signals any more, nothing but the destruction of what is gone anyway is left, and is left out.
+  """
+  listener = listen()
+
+  def end():
+    if listener.status is not None:
+      listener.leave(listener.status)
+
+  atexit.register(end)
+
+
+def notes_status(run: Callable[..., None]) -> Callable[..., None]:
+  """Decorate what runs a program: from its end on, signals change the exit status no more."""
+
+  @functools.wraps(run)
+  def noting(*args, **kwargs):
+    try:
+      run(*args, **kwargs)
+    except SystemExit as end:
+      if _listener is not None:
+        _listener.status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        _part_from_others(_listener)
+      raise
+
+  return noting
+
+
+def _part_from_others(listener: Listener) -> None:
+  """Leave the job of several processes.
+
+  All are waited for, as JAX does at the exit, where all end alike. A wrong input may be this
+  process's alone: the others then wait for this one in vain.
+  """
+  parallel = sys.modules.get('multiscale_inversion.parallel')
+  if parallel is None or listener.status in (0, INTERRUPTED):
+    return
+  if not _briefly(parallel.part, _TOGETHER_SECONDS):
+    listener.leave(listener.status)
+
+
+def _briefly(function: Callable[[], Any], seconds: float = _BRIEF_SECONDS) -> bool:
+  """Call a function that may block for ever, or fail; return whether it came back in time."""
+
+  def call():
+    with contextlib.suppress(Exception):
+      function()
+
+  try:
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+  except RuntimeError:  # the interpreter is at its end
+    call()
+    return True
+  thread.join(seconds)
+  return not thread.is_alive()
+
+
+def _be_deaf() -> None:
+  """In a forked process: have signals do what they do by default, and wake the parent no more."""
+  if _listener is None:
+    return
+  signal.set_wakeup_fd(-1)
+  for number in _SIGNALS:
+    if signal.getsignal(number) == _listener._late:
+      default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+      signal.signal(number, default)
+
+
+class StopRequest:
+  """The request of a user, or of the system, that trainings stop; see the module's table."""
+
+  def __init__(self):
+    listen().take_requests()
+
+  def requested(self, step: int) -> bool:
+    """Return whether a signal has come; `step` is not used."""
+    del step
+    return _listener is not None and _listener.answers.requested
