@@ -1,7 +1,10 @@
 """Shows a run under way: a live bar on a terminal, plain lines elsewhere."""
 
+import contextlib
+import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rich.console import Console, Group
@@ -55,6 +58,17 @@ class Status(NamedTuple):
     return f'epoch {self.epoch:.4g}/{self.num_epochs:.4g}'
 
 
+def _while_written(method: Callable[..., None]) -> Callable[..., None]:
+  """Decorate what shows: a run outlives its terminal and the reader of its pipe."""
+
+  @functools.wraps(method)
+  def showing(*args, **kwargs):
+    with contextlib.suppress(OSError):
+      method(*args, **kwargs)
+
+  return showing
+
+
 class Terminal:
   """A bar and a line of losses, redrawn in place; both fit in 80 columns."""
 
@@ -70,6 +84,7 @@ class Terminal:
     self._live = Live(self._bar, console=Console(stderr=True))
     self._live.start()
 
+  @_while_written
   def show(self, status: Status, final: bool = False) -> None:
     """Redraws the bar and the losses."""
     del final
@@ -82,6 +97,7 @@ class Terminal:
     )
     self._live.update(Group(self._bar, Text('  ' + status.losses(), no_wrap=True)))
 
+  @_while_written
   def close(self) -> None:
     """Leaves the last state on the screen."""
     self._live.stop()
@@ -93,6 +109,7 @@ class Plain:
   def __init__(self):
     self._shown = 0.0
 
+  @_while_written
   def show(self, status: Status, final: bool = False) -> None:
     """Prints a line, if it is time for one."""
     now = time.monotonic()
@@ -102,6 +119,7 @@ class Plain:
       parts = filter(None, (head, status.losses(), status.speed()))
       print('  '.join(parts), file=sys.stderr, flush=True)
 
+  @_while_written
   def close(self) -> None:
     """Nothing to leave behind."""
 

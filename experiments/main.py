@@ -20,6 +20,7 @@ from experiments import cli
 from experiments.run import Diverged, Interrupted, train_and_evaluate
 from experiments.stopping import StopRequest
 from multiscale_inversion import parallel
+from multiscale_inversion.errors import UserError
 
 flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
 _DISTRIBUTED = flags.DEFINE_string(
@@ -35,8 +36,8 @@ def main(argv: list[str]) -> int:
   cli.refuse_arguments(argv)
   if _DISTRIBUTED.value is not None:
     parallel.start_processes(_DISTRIBUTED.value, _TIMEOUT.value)
-  else:
-    cli.refuse_flags('distributed_timeout')
+  elif flags.FLAGS['distributed_timeout'].present:
+    raise UserError('--distributed_timeout: of no use alone; allowed: beside --distributed')
   workdir = cli.workdir() or cli.default_workdir(sys.argv)
   command = shlex.join(['python', '-m', 'experiments.main', *sys.argv[1:]])
   try:

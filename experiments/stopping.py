@@ -28,7 +28,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_PRESS_SECONDS = 0.25
 _BRIEF_SECONDS = 1.0
 _TOGETHER_SECONDS = 10.0
-_SHOW_CURSOR = b'\x1b[?25h\n'
+_SHOW_CURSOR = b'\x1b[?25h'
 REQUESTED = (
     'interrupted: a checkpoint follows the steps under way; Ctrl-C once more stops without it'
 )
@@ -40,11 +40,13 @@ class Answers:
   Attributes:
     orderly: whether a training takes requests; until then every signal ends the program.
     requested: whether a training was asked to stop.
+    told: whether the user was told so.
   """
 
   def __init__(self):
     self.orderly = False
     self.requested = False
+    self.told = False
     self._pressed: float | None = None
 
   def ends(self, number: int, now: float) -> bool:
@@ -56,16 +58,12 @@ class Answers:
     """
     if not self.orderly:
       return True
-    pressed = self._pressed
-    self.note(number, now)
-    again = number == signal.SIGINT and pressed is not None
-    return again and now - pressed >= _ONE_PRESS_SECONDS
-
-  def note(self, number: int, now: float) -> None:
-    """Take a signal as a request, which it may have been already."""
     self.requested = True
-    if number == signal.SIGINT and self._pressed is None:
+    if number != signal.SIGINT:
+      return False
+    if self._pressed is None:
       self._pressed = now
+    return now - self._pressed >= _ONE_PRESS_SECONDS
 
 
 class Listener:
@@ -112,42 +110,48 @@ class Listener:
     self._thread.join()
     os.close(self._reading)
 
-  def leave(self, status: int, message: str = '') -> None:
-    """End the process at once, whatever its threads do; what was printed is written before."""
-    if not self._leaving.acquire(blocking=False):
+  def leave(self, status: int, message: str = '', wait: bool = False) -> None:
+    """End the process at once, whatever its threads do; what was printed is written before.
+
+    Args:
+      status: the exit status.
+      message: a line for standard error.
+      wait: whether not to return where another thread is about to end the process.
+    """
+    if not self._leaving.acquire(blocking=wait):
       return
     if message:
+      if 2 in self._terminals and os.environ.get('TERM', 'dumb') != 'dumb':
+        _briefly(lambda: os.write(2, _SHOW_CURSOR))  # a bar that is redrawn in place hides it
       _briefly(lambda: print(message, file=sys.stderr))
     _briefly(sys.stdout.flush)
     _briefly(sys.stderr.flush)
-    if 2 in self._terminals and os.environ.get('TERM', 'dumb') != 'dumb':
-      _briefly(lambda: os.write(2, _SHOW_CURSOR))  # a bar that is redrawn in place hides it
     self._exit(status)
 
   def _listen(self) -> None:
-    while numbers := os.read(self._reading, 1):
-      self._answer(numbers[0])
+    while numbers := os.read(self._reading, 1000):
+      now = time.monotonic()
+      for number in filter(self._numbers.__contains__, numbers):
+        self._answer(number, now)
 
-  def _answer(self, number: int) -> None:
-    if number not in self._numbers:
-      return
+  def _answer(self, number: int, now: float) -> None:
     if number == signal.SIGHUP:
       self._forget_terminals()
-    known = self.answers.requested
-    if self.answers.ends(number, time.monotonic()):
+    if self.answers.ends(number, now):
       if self.status is None:
         self.leave(INTERRUPTED, 'interrupted')
       self.leave(self.status)
-    elif not known and self.status is None:
-      _briefly(lambda: print(REQUESTED, file=sys.stderr, flush=True))
+    elif not self.answers.told and self.status is None:
+      self.answers.told = True
+      _aside(lambda: print(REQUESTED, file=sys.stderr, flush=True))
 
   def _late(self, number: int, frame: Any) -> None:
-    """Note what the thread has answered already, unless somebody had taken the wake-up file."""
-    del frame
+    """Repeat in the main thread, later, what the thread has answered: it tells presses apart."""
+    del number, frame
     if self.answers.orderly:
-      self.answers.note(number, time.monotonic())
+      self.answers.requested = True
     else:
-      self._answer(number)
+      self.leave(INTERRUPTED, 'interrupted')
 
   def _forget_terminals(self) -> None:
     """Turn what is shown away from a terminal that has gone, where writing fails."""
@@ -180,7 +184,7 @@ def begin() -> None:
 
   def end():
     if listener.status is not None:
-      listener.leave(listener.status)
+      listener.leave(listener.status, wait=True)
 
   atexit.register(end)
 
@@ -216,19 +220,27 @@ def _part_from_others(listener: Listener) -> None:
 
 def _briefly(function: Callable[[], Any], seconds: float = _BRIEF_SECONDS) -> bool:
   """Call a function that may block for ever, or fail; return whether it came back in time."""
+  thread = _aside(function)
+  if thread is None:
+    return True
+  thread.join(seconds)
+  return not thread.is_alive()
+
+
+def _aside(function: Callable[[], Any]) -> threading.Thread | None:
+  """Call a function that may block or fail in a thread; in this one where none can begin."""
 
   def call():
     with contextlib.suppress(Exception):
       function()
 
+  thread = threading.Thread(target=call, daemon=True)
   try:
-    thread = threading.Thread(target=call, daemon=True)
     thread.start()
   except RuntimeError:  # the interpreter is at its end
     call()
-    return True
-  thread.join(seconds)
-  return not thread.is_alive()
+    return None
+  return thread
 
 
 def _be_deaf() -> None:

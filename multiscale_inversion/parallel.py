@@ -28,7 +28,7 @@ AXIS = 'batch'
 # How long processes wait for each other at the start.
 TIMEOUT_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 86400.0
-# How much longer JAX may take, once all are there.
+# How much longer JAX is told to wait: it shall not be the one that gives up.
 _MARGIN_SECONDS = 20.0
 # How long a process that has died stays unnoticed at most.
 _HEARTBEAT_SECONDS = 30
@@ -246,8 +246,8 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
         'num_processes': job.number,
         'process_id': job.index,
     }
-  # JAX aborts the process where it waits in vain.
-  watch = threading.Timer(timeout + _MARGIN_SECONDS / 2, _give_up, (distributed, timeout))
+  # Where JAX waits in vain, it aborts the process.
+  watch = threading.Timer(timeout, _give_up, (distributed, timeout))
   watch.daemon = True
   watch.start()
   try:
@@ -262,13 +262,13 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
 
 
 def _give_up(distributed: str, timeout: float) -> None:
-  """End the process, which waits in vain in JAX's hands, with a line and status 2."""
+  """End the process with a line and status 2: its main thread waits in JAX, which would abort it."""
   state = getattr(sys.modules.get('jax._src.distributed'), 'global_state', None)
   where = getattr(state, 'coordinator_address', None) or 'an address that is not known'
   print(
-      f'error: --distributed={distributed}: process {getattr(state, "process_id", "?")} waited '
-      f'more than {timeout:g} s for the others at {where}; allowed: all processes started at the '
-      'same time, or a longer --distributed_timeout=SECONDS',
+      f'error: --distributed={distributed}: process {getattr(state, "process_id", "?")} of '
+      f'{getattr(state, "num_processes", "?")} waited {timeout:g} s for the others at {where}; '
+      'allowed: all processes started at the same time, or a longer --distributed_timeout=SECONDS',
       file=sys.stderr,
       flush=True,
   )

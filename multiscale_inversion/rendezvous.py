@@ -209,22 +209,28 @@ class _Host(threading.Thread):
       self._selector.close()
 
   def _collect(self) -> str:
-    while len(self._present) < self._job.number:
-      left = self._deadline - time.monotonic()
+    """Take what comes until all are there or the time is over, and return the answer to all."""
+    problem, deadline = None, self._deadline
+    while len(set(self._present.values())) < self._job.number:
+      left = deadline - time.monotonic()
       if left <= 0:
-        return self._refusal(
-            f'process 0 of {self._job.number} waited {self._job.timeout:g} s at '
-            f'{self._job.address} for {_names(self._job.number, self._present.values())}; allowed: '
-            'all processes started at the same time, or a longer --distributed_timeout=SECONDS'
-        )
+        return self._refusal(problem or self._absence())
       for key, _ in self._selector.select(left):
-        problem = self._take(key.fileobj)
-        if problem:
-          return self._refusal(problem)
-    return _READY
+        found = self._take(key.fileobj)
+        if found and not problem:  # those that are about to come are told, too
+          problem, deadline = found, min(deadline, time.monotonic() + _GRACE_SECONDS)
+    return self._refusal(problem) if problem else _READY
 
   def _refusal(self, reason: str) -> str:
     return f'{_REFUSAL}--distributed={self._job.address},{self._job.number},...: {reason}'
+
+  def _absence(self) -> str:
+    job = self._job
+    return (
+        f'process 0 of {job.number} waited {job.timeout:g} s at {job.address} for '
+        f'{_names(job.number, set(self._present.values()))}; allowed: all processes started at the '
+        'same time, or a longer --distributed_timeout=SECONDS'
+    )
 
   def _take(self, source: socket.socket) -> str | None:
     """Take a connection, or what comes over one; return what keeps the job from starting."""
