@@ -84,15 +84,15 @@ class Listener:
     self._earlier_file = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
     # `nohup` leaves the hang-up ignored, and it stays so.
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    self._numbers = [n for n in _SIGNALS if not (n == signal.SIGHUP and ignored)]
-    self._earlier = {number: signal.getsignal(number) for number in self._numbers}
+    self.numbers = [n for n in _SIGNALS if not (n == signal.SIGHUP and ignored)]
+    self._earlier = {number: signal.getsignal(number) for number in self.numbers}
     self.renew()
     self._thread = threading.Thread(target=self._listen, name='signals', daemon=True)
     self._thread.start()
 
   def renew(self) -> None:
     """Install the handlers again: XLA puts its own in their place when processes join."""
-    for number in self._numbers:
+    for number in self.numbers:
       signal.signal(number, self._late)
 
   def take_requests(self) -> None:
@@ -131,16 +131,14 @@ class Listener:
   def _listen(self) -> None:
     while numbers := os.read(self._reading, 1000):
       now = time.monotonic()
-      for number in filter(self._numbers.__contains__, numbers):
+      for number in filter(self.numbers.__contains__, numbers):
         self._answer(number, now)
 
   def _answer(self, number: int, now: float) -> None:
     if number == signal.SIGHUP:
       self._forget_terminals()
     if self.answers.ends(number, now):
-      if self.status is None:
-        self.leave(INTERRUPTED, 'interrupted')
-      self.leave(self.status)
+      self._obey()
     elif not self.answers.told and self.status is None:
       self.answers.told = True
       _aside(lambda: print(REQUESTED, file=sys.stderr, flush=True))
@@ -151,7 +149,14 @@ class Listener:
     if self.answers.orderly:
       self.answers.requested = True
     else:
+      self._obey()
+
+  def _obey(self) -> None:
+    """End the process as a signal wants it; one that is at its end anyway keeps its status."""
+    if self.status is None:
       self.leave(INTERRUPTED, 'interrupted')
+    else:
+      self.leave(self.status)
 
   def _forget_terminals(self) -> None:
     """Turn what is shown away from a terminal that has gone, where writing fails."""
@@ -170,7 +175,7 @@ def listen() -> Listener:
   global _listener  # noqa: PLW0603 (a process has its signals once)
   if _listener is None:
     _listener = Listener()
-    os.register_at_fork(after_in_child=_be_deaf)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_be_deaf)
   return _listener
 
 
@@ -243,15 +248,22 @@ def _aside(function: Callable[[], Any]) -> threading.Thread | None:
   return thread
 
 
+def _hold() -> None:
+  """Before a fork: hold signals back, since those of the child would wake the parent at first."""
+  signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _release() -> None:
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
 def _be_deaf() -> None:
   """In a forked process: have signals do what they do by default, and wake the parent no more."""
-  if _listener is None:
-    return
   signal.set_wakeup_fd(-1)
-  for number in _SIGNALS:
-    if signal.getsignal(number) == _listener._late:
-      default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-      signal.signal(number, default)
+  for number in listen().numbers:
+    default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    signal.signal(number, default)
+  _release()
 
 
 class StopRequest:

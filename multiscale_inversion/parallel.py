@@ -262,7 +262,7 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
 
 
 def _give_up(distributed: str, timeout: float) -> None:
-  """End the process with a line and status 2: its main thread waits in JAX, which would abort it."""
+  """End the process with a line and status 2: its main thread waits in JAX, which aborts it."""
   state = getattr(sys.modules.get('jax._src.distributed'), 'global_state', None)
   where = getattr(state, 'coordinator_address', None) or 'an address that is not known'
   print(

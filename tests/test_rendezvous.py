@@ -140,7 +140,7 @@ def test_another_program_at_the_port(answer):
   '', 'x', 'localhost:1', 'localhost:1,2', 'localhost:1,2,2', 'localhost:1,0,0', 'localhost:1,2,-1',
   'localhost,2,0', ':1,2,0', 'localhost:1,2,0,0', 'localhost:1,2,0 ', 'a b:1,2,0', '::1:1,2,0',
   'localhost:1,2,' + '0' * 5000, 'localhost:1,1000001,0', 'localhost:0,2,0', 'localhost:65536,2,0',
-  'localhost:１,2,0',
+  'localhost:\uff11,2,0',
 ])
 def test_wrong_places(text):
   with pytest.raises(UserError, match='allowed: '):

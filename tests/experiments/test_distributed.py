@@ -46,14 +46,18 @@ def start_two(start):
   """Starts a run in two processes."""
 
   def start_both(workdir, **options):
-    with socket.socket() as found:
-      found.bind(('localhost', 0))
-      port = found.getsockname()[1]
+    port = free_port()
     return [
       start(workdir, f'--distributed=localhost:{port},2,{index}', **options) for index in range(2)
     ]
 
   return start_both
+
+
+def free_port():
+  with socket.socket() as found:
+    found.bind(('localhost', 0))
+    return found.getsockname()[1]
 
 
 def finish(process, status=0):
@@ -100,6 +104,32 @@ def test_two_processes_train_like_one_and_one_of_them_writes(tmp_path, start_two
   assert len(list(tmp_path.glob('events.out.tfevents.*'))) == 1
 
 
+@pytest.mark.parametrize(('number', 'indices', 'seconds', 'message'), [
+  (2, [0], 1, 'process 0 of 2 waited 1 s at localhost:{port} for process 1; allowed: '),
+  (2, [1], 1, 'process 1 of 2 waited 1 s for process 0 at localhost:{port} ('),
+  (3, [0, 1, 1], SECONDS, 'two processes have INDEX 1; allowed: one for each of 0 to 2'),
+])
+def test_processes_that_do_not_come_together(
+  tmp_path, start, number, indices, seconds, message
+):
+  port = free_port()
+  with contextlib.ExitStack() as stack:
+    processes = [
+      stack.enter_context(start(
+        tmp_path / 'run', f'--distributed=localhost:{port},{number},{index}',
+        f'--distributed_timeout={seconds}',
+      )) for index in indices
+    ]
+    for process in processes:
+      stack.callback(process.kill)
+    for process in processes:
+      out, err = finish(process, status=2)
+      assert err.startswith(f'error: --distributed=localhost:{port},{number},')
+      assert message.format(port=port) in err
+      assert err.count('\n') == 1 and not out
+  assert not (tmp_path / 'run').exists()
+
+
 def test_a_job_ends_when_a_process_dies(tmp_path, start_two):
   with contextlib.ExitStack() as stack:
     processes = start_two(tmp_path, num_steps=10**6)
@@ -137,6 +167,9 @@ def test_a_run_moves_between_numbers_of_devices(tmp_path, start, alone):
   [
     (['--distributed=nonsense'], {}, 'allowed: auto, or HOST:PORT,NUMBER,INDEX'),
     (['--distributed=localhost:1,2,2'], {}, 'INDEX below NUMBER'),
+    (['--distributed=auto'], {}, 'no Cloud TPU, SLURM or Open MPI says who is who here; allowed: '),
+    (['--distributed=localhost:1,2,1', '--distributed_timeout=0'], {}, 'allowed: 0.1 to 86400 sec'),
+    (['--distributed_timeout=9'], {}, 'of no use alone; allowed: beside --distributed'),
     ([], {'num_devices': 9}, 'num_devices: 9; allowed: 1 to 8'),
     ([], {'batch_size': 50}, 'allowed: a batch_size of 48 or 64'),
   ],
