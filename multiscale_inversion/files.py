@@ -9,16 +9,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from multiscale_inversion import regular_files
 from multiscale_inversion.errors import StorageError, UserError
-
-_KINDS = (
-    (stat.S_ISDIR, 'a folder'),
-    (stat.S_ISFIFO, 'a named pipe'),
-    (stat.S_ISSOCK, 'a socket'),
-    (stat.S_ISCHR, 'a device'),
-    (stat.S_ISBLK, 'a device'),
-)
-
 
 # What no other name of a file, and no permission, would mend.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -49,35 +41,19 @@ def open_regular(path: str) -> BinaryIO:
     UserError: if there is no such file, it is not a regular one, or it cannot be read.
   """
   try:
-    mode = os.stat(path).st_mode
+    return regular_files.open_regular(path)
   except ValueError as error:  # a NUL in the name
     raise UserError(f'{path!r}: not the name of a file ({error})') from error
   except OSError as error:
     raise _unreadable(path, error) from error
-  _check_regular(path, mode)  # opening a device may have an effect by itself
-  try:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-  except OSError as error:
-    raise _unreadable(path, error) from error
-  try:
-    _check_regular(path, os.fstat(descriptor).st_mode)
-    return os.fdopen(descriptor, 'rb')
-  except BaseException:
-    os.close(descriptor)
-    raise
 
 
 def _unreadable(path: str, error: OSError) -> UserError:
+  if isinstance(error, regular_files.NotRegularError):
+    return UserError(f'{path}: is {error}')
   if isinstance(error, FileNotFoundError):
     return UserError(f'{path}: no such file')
   return UserError(f'{path}: cannot be read: {error.strerror}')
-
-
-def _check_regular(path: str, mode: int) -> None:
-  if stat.S_ISREG(mode):
-    return
-  kind = next((words for test, words in _KINDS if test(mode)), 'no regular file')
-  raise UserError(f'{path}: is {kind}; allowed: a regular file')
 
 
 def read_text(path: str) -> str:
@@ -123,8 +99,8 @@ def write_bytes(path: str, content: bytes, follow: bool = True) -> None:
   target = os.path.realpath(path) if follow else path
   temporary = os.path.join(os.path.dirname(target), f'.{secrets.token_hex(8)}.part')
   try:
+    mode = _mode_of(path, target)
     with writing(path):
-      mode = _mode_of(path, target)
       descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
       try:
         with os.fdopen(descriptor, 'wb') as file:
@@ -162,11 +138,14 @@ def _mode_of(path: str, target: str) -> int | None:
   """The permissions of a file that is there; None of a link, or where there is none."""
   try:
     mode = os.lstat(target).st_mode
-  except FileNotFoundError:
+  except OSError:  # it is absent, or writing it will say why not
     return None
   if stat.S_ISLNK(mode):
     return None
-  _check_regular(path, mode)
+  try:
+    regular_files.check_mode(mode)
+  except regular_files.NotRegularError as error:
+    raise _unreadable(path, error) from error
   return stat.S_IMODE(mode)
 
 

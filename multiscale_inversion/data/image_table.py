@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator
 
 from multiscale_inversion.data.entries import (
-    TEST,
-    TRAIN,
-    Entry,
-    is_unlabeled,
-    part_of,
-    reads_as_missing,
+  TEST,
+  TRAIN,
+  Entry,
+  is_unlabeled,
+  part_of,
+  reads_as_missing,
 )
-from multiscale_inversion.data.regular_files import open_regular
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.regular_files import open_regular
 
 _DELIMITERS = (',', ';', '\t')
 

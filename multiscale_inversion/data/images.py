@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from multiscale_inversion.data.png import SIGNATURE, Png
-from multiscale_inversion.data.regular_files import open_regular
+from multiscale_inversion.regular_files import open_regular
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg')
 CHANNELS = (1, 3)

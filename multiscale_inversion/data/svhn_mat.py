@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from multiscale_inversion.data.regular_files import open_regular
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.regular_files import open_regular
 
 NAME = 'svhn_cropped'
 FILES = ('train_32x32.mat', 'test_32x32.mat')

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from multiscale_inversion.data.regular_files import NotRegularError, check_regular, open_regular
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.regular_files import NotRegularError, check_regular, open_regular
 
 NAMES = ('mnist', 'fashion_mnist', 'cifar10', 'svhn_cropped')
 _CHUNK = 2000

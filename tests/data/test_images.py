@@ -275,7 +275,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
 
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
-  from multiscale_inversion.data import regular_files
+  from multiscale_inversion import regular_files
 
   os.mkfifo(tmp_path / 'pipe.png')
   monkeypatch.setattr(regular_files, 'check_regular', lambda path: None)

@@ -35,7 +35,7 @@ def open_regular(path: str) -> BinaryIO:
   # Without waiting, and with a second look: the file may have been replaced since the first one.
   descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
   try:
-    _check(os.fstat(descriptor).st_mode)
+    check_mode(os.fstat(descriptor).st_mode)
     return open(descriptor, 'rb')
   except BaseException:
     os.close(descriptor)
@@ -44,9 +44,10 @@ def open_regular(path: str) -> BinaryIO:
 
 def check_regular(path: str) -> None:
   """Raise what `open_regular` raises, without opening the file."""
-  _check(os.stat(path).st_mode)
+  check_mode(os.stat(path).st_mode)
 
 
-def _check(mode: int) -> None:
+def check_mode(mode: int) -> None:
+  """Raise a `NotRegularError` unless the mode, as `os.stat` gives it, is that of a regular file."""
   if not stat.S_ISREG(mode):
     raise NotRegularError(next((kind for is_kind, kind in _KINDS if is_kind(mode)), 'no file'))
