@@ -1,4 +1,5 @@
-# Needs Python 3.11 to 3.13 and make. Variables: PYTHON, VENV, EXTRAS, CONFIG, WORKDIR, ARGS, TESTS.
+# Needs Python 3.11 to 3.13 and make. Variables: PYTHON, VENV, EXTRAS, CONFIG, WORKDIR, ARGS, TESTS,
+# FAULTS (options of tests/faults/campaign.py).
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
@@ -6,13 +7,16 @@ CONFIG ?= experiments/digits_50.py
 # The run's folder; where it is empty, the program's own choice: runs/ and the configuration's name.
 WORKDIR ?=
 
-.PHONY: run test lint
+.PHONY: run test test-faults lint
 
 run: $(VENV)
 	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) $(if $(WORKDIR),--workdir=$(WORKDIR)) $(ARGS)
 
 test: $(VENV)
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-faults: $(VENV)
+	$(VENV)/bin/python -m tests.faults --kills=100 --damages=all --configs=500 --files=200 $(FAULTS)
 
 lint: $(VENV)
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@ status 1 unless all held. `--only=TEXT` runs the trials whose name, as printed, 
 import argparse
 import os
 import pathlib
+import shlex
 import shutil
 import tempfile
 import time
@@ -31,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
   made = Problem(folder)
   failed = False
   for what, trials, seconds in _campaigns(options, made):
-    chosen = [trial for trial in trials if options.only in f'{what}: {trial.name}']
+    chosen = _only(what, trials, options.only)
     if not chosen:
       continue
     found = run_all(what, chosen, folder / 'trials', options.seed, options.jobs, seconds)
     skipped = f', {found.skipped} skipped' if found.skipped else ''
     print(f'{what}: {found.tried} tried, {found.held} held{skipped}', flush=True)
     for name, _ in found.failures:
-      print(f"  again: python -m tests.faults --seed={options.seed} --only='{what}: {name}'")
+      only = shlex.quote(f'--only={what}: {name}')
+      print(f'  again: python -m tests.faults --seed={options.seed} {only}')
     failed = failed or bool(found.failures)
   children = os.times()
   print(
@@ -50,6 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   else:
     shutil.rmtree(folder)
   return 1 if failed else 0
+
+
+def _only(what: str, trials: Sequence[Trial], text: str) -> list[Trial]:
+  """Return the trials of this name or, where none is, of a name that contains the text."""
+  names = [f'{what}: {trial.name}' for trial in trials]
+  same = text in names
+  return [
+      trial for trial, name in zip(trials, names, strict=True)
+      if (name == text if same else text in name)
+  ]
 
 
 def _campaigns(options: argparse.Namespace, made: Problem):

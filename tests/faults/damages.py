@@ -41,6 +41,9 @@ class Damage(NamedTuple):
   named: str = ''
 
 
+NONE = Damage('no damage', lambda folder, rng: None, SURVIVED)
+
+
 def of_bytes(path: str) -> dict[str, Apply]:
   """Return the damages of any file by name."""
 

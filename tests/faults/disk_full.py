@@ -6,7 +6,7 @@ import os
 import pathlib
 import random
 
-from tests.faults import oracle, problem, processes, results
+from tests.faults import oracle, processes, results
 from tests.faults.problem import SHORT, SHORT_SEEDS, Mode, Problem
 from tests.faults.trials import Trial
 

@@ -1,4 +1,4 @@
-"""Programs that read a run's folder, after a damage to it: load, predict, report, mistakes, main."""
+"""Programs that read a run's folder after a damage to it, and `load`."""
 
 import hashlib
 import json

@@ -13,9 +13,11 @@ USER_ERROR = 2
 ALL, FEWER, ANY = 'all', 'fewer', 'any'
 # What the programs write to standard error beside errors: progress and warnings.
 _EXPECTED = re.compile(
-    r'warning: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |(/.*)?\S+\.png$|interrupted at'
+    r'warning: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |/.*\.png$|'
+    r'/.*: no reconstructions drawn: |\S+: \d+ table\(s\) renewed'
 )
 _INTERNAL = re.compile(r'Traceback|stack trace|terminate called|Check failed|Fatal Python error')
+_NAN = re.compile(r'(?<![=\w])nan\b', re.IGNORECASE)  # but not `key=nan`, which names a setting
 
 
 class Broken(Exception):
@@ -44,7 +46,7 @@ def check_clean(outcome: Outcome, statuses: Collection[int] = (0, USER_ERROR)) -
   lines = [line for line in errors.splitlines() if line and not _EXPECTED.match(line)]
   if outcome.status == 0:
     require(not lines, f'unexpected on standard error: {_end(errors)}')
-    require(not re.search(r'\bnan\b', outcome.output, re.IGNORECASE), f'NaN: {outcome.output}')
+    require(not _NAN.search(outcome.output), f'NaN: {outcome.output}')
   else:
     one = len(lines) == 1 and lines[0].startswith('error: ') and len(lines[0]) > len('error: ')
     require(one, f'{len(lines)} lines in place of one `error: ...`: {_end(errors)}')

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 import pathlib
+import resource
 import select
 import signal
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 LIMIT = 120.0  # seconds until a process counts as hanging; an undisturbed one takes two
+_BYTES = 6 * 2**30
 
 
 class Outcome(NamedTuple):
@@ -103,6 +105,12 @@ def program(name: str, *arguments: str) -> Callable[[], int]:
     return 0
 
   return action
+
+
+def limit_memory() -> None:
+  """Limit the memory of this process, so that a wrong size fails here and not elsewhere."""
+  limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
+  resource.setrlimit(resource.RLIMIT_DATA, (_BYTES, limit))
 
 
 def wait_until(condition: Callable[[], bool], process: Process) -> None:

@@ -26,6 +26,7 @@ def _of_folders(made: Problem) -> Iterator[tuple[Mode, Damage]]:
   for mode in (problem.SHORT, problem.SHORT_SEEDS, problem.SHORT_HOST):
     made.reference(mode)
     folder = made.interrupted(mode)
+    yield mode, damages.NONE
     for damage in damages.of_checkpoints(folder, NEWEST, OLDER):
       yield mode, damage
     yield from ((mode, damage) for damage in damages.of_records('metrics.jsonl'))
