@@ -33,12 +33,14 @@ class Damage(NamedTuple):
     apply: damages a copy of the folder.
     follows: of a resumption: see above.
     named: what the warning or the error names.
+    gone: whether the newest checkpoint is no longer there by its name, and nobody can miss it.
   """
 
   name: str
   apply: Apply
   follows: str
   named: str = ''
+  gone: bool = False
 
 
 NONE = Damage('no damage', lambda folder, rng: None, SURVIVED)
@@ -82,8 +84,9 @@ def of_checkpoints(folder: pathlib.Path, newest: str, older: str) -> Iterator[Da
   new, old = f'checkpoints/{newest}', f'checkpoints/{older}'
   items = sorted(path.name for path in (folder / new).iterdir() if path.is_dir())
   for item in items:
-    yield Damage(f'item missing: {new}/{item}', _remove(f'{new}/{item}'), WARNED, newest)
-    yield Damage(f'item emptied: {new}/{item}', _empty(f'{new}/{item}'), WARNED, newest)
+    follows = SURVIVED if item == 'variables' else WARNED  # training does without the variables
+    yield Damage(f'item missing: {new}/{item}', _remove(f'{new}/{item}'), follows, newest)
+    yield Damage(f'item emptied: {new}/{item}', _empty(f'{new}/{item}'), follows, newest)
     exchange = _exchange(f'{new}/{item}', f'{old}/{item}')
     yield Damage(f'items of two checkpoints exchanged: {item}', exchange, EITHER)
   for where, follows in ((new, WARNED), (old, SURVIVED)):
@@ -91,16 +94,16 @@ def of_checkpoints(folder: pathlib.Path, newest: str, older: str) -> Iterator[Da
     yield Damage(f'checkpoint emptied: {where}', _empty(where), follows, number)
     yield Damage(f'checkpoint with all files emptied: {where}', _each(where, 0), follows, number)
     yield Damage(f'checkpoint with all files halved: {where}', _each(where, 0.5), follows, number)
-    yield Damage(f'checkpoint removed: {where}', _remove(where), SURVIVED)
-    yield Damage(f'checkpoint that is a file: {where}', _file_in_place(where), SURVIVED)
-    yield Damage(f'checkpoint that is a link to nothing: {where}', _dangling(where), SURVIVED)
+    for how, make in (('removed', _remove), ('a file', _file_in_place), ('a link', _dangling)):
+      yield Damage(f'checkpoint {how}: {where}', make(where), SURVIVED, gone=True)
   both = {'emptied': _empty, 'of empty files': lambda w: _each(w, 0),
           'of halved files': lambda w: _each(w, 0.5)}
   for how, make in both.items():
     yield Damage(f'all checkpoints {how}', _all(make(new), make(old)), REFUSED, 'checkpoints')
   for item in items:
     apply = _all(_remove(f'{new}/{item}'), _remove(f'{old}/{item}'))
-    yield Damage(f'all checkpoints without an item: {item}', apply, REFUSED, 'checkpoints')
+    follows = EITHER if item == 'variables' else REFUSED
+    yield Damage(f'all checkpoints without an item: {item}', apply, follows, 'checkpoints')
   yield Damage('checkpoints a file', _file_in_place('checkpoints'), REFUSED, 'checkpoints')
   yield Damage('checkpoints a link to nothing', _dangling('checkpoints'), EITHER)
   yield Damage('checkpoints removed', _remove('checkpoints'), EITHER)
@@ -113,7 +116,8 @@ def of_names(folder: pathlib.Path, newest: str, older: str) -> Iterator[Damage]:
   for name in (str(int(newest) + 1), str(NUM_STEPS), BEYOND, '0', '007', '-1', '1_000', '٣'):
     apply = _empty_folder(f'checkpoints/{name}')
     yield Damage(f'empty folder beside checkpoints: {name}', apply, EITHER)
-    yield Damage(f'newest checkpoint renamed: {name}', _rename(new, f'checkpoints/{name}'), EITHER)
+    apply = _rename(new, f'checkpoints/{name}')
+    yield Damage(f'newest checkpoint renamed: {name}', apply, EITHER, gone=True)
     yield Damage(f'older checkpoint renamed: {name}', _rename(old, f'checkpoints/{name}'), EITHER)
     yield Damage(f'older checkpoint copied: {name}', _copy(old, f'checkpoints/{name}'), EITHER)
   yield Damage('checkpoints with exchanged names', _exchange(new, old), EITHER)

@@ -107,19 +107,17 @@ KILLED = (
 
 
 class Reference(NamedTuple):
-  """An undisturbed run.
-
-  Attributes:
-    folder: the run's.
-    result: what it holds.
-    seconds: from start to end.
-    setup_seconds: from the start to the first checkpoint.
-  """
+  """An undisturbed run: its folder, and what that holds."""
 
   folder: pathlib.Path
   result: results.Result
-  seconds: float
-  setup_seconds: float
+
+
+class Times(NamedTuple):
+  """Seconds from a start to the first checkpoint, and to the end."""
+
+  setup: float
+  whole: float
 
 
 class Problem:
@@ -139,11 +137,23 @@ class Problem:
     """Return the undisturbed run of a mode."""
     folder = self.folder / 'undisturbed' / mode.name.replace(' ', '_')
     folder.parent.mkdir(exist_ok=True)
-    setup_seconds, seconds = _times(mode, self.images, folder)
-    outcome = mode.run(self.images, folder)  # finished: reads the result
+    outcome = mode.run(self.images, folder)
     if outcome.status != 0:
       sys.exit(f'the undisturbed run ({mode.name}) ends with {outcome}')
-    return Reference(folder, results.read(folder), seconds, setup_seconds)
+    return Reference(folder, results.read(folder))
+
+  @functools.cache  # noqa: B019
+  def times(self, mode: Mode) -> Times:
+    """Return how long a mode takes where it need not compile, which its reference does."""
+    folder = self.reference(mode).folder.with_name('timed')
+    started = time.monotonic()
+    process = processes.Process(mode.start(self.images, folder), log(folder))
+    processes.wait_until((folder / mode.folders[0] / 'checkpoints').exists, process)
+    setup = time.monotonic() - started
+    process.outcome()
+    whole = time.monotonic() - started
+    shutil.rmtree(folder)
+    return Times(setup, whole)
 
   @functools.cache  # noqa: B019
   def interrupted(self, mode: Mode) -> pathlib.Path:
@@ -180,21 +190,6 @@ def train(
   except run.Interrupted:
     return INTERRUPTED
   return 0
-
-
-def _times(mode: Mode, images: pathlib.Path, folder: pathlib.Path) -> tuple[float, float]:
-  """Run a mode twice, the first time compiling; return the seconds of the second run."""
-  for _ in range(2):
-    shutil.rmtree(folder, ignore_errors=True)
-    started = time.monotonic()
-    process = processes.Process(mode.start(images, folder), log(folder))
-    processes.wait_until((folder / mode.folders[0] / 'checkpoints').exists, process)
-    setup_seconds = time.monotonic() - started
-    outcome = process.outcome()
-    seconds = time.monotonic() - started
-    if outcome.status != 0:
-      sys.exit(f'the undisturbed run ({mode.name}) ends with {outcome}')
-  return setup_seconds, seconds
 
 
 def write_images(folder: pathlib.Path, sizes: Sequence[int] = (8, 4)) -> None:

@@ -6,6 +6,7 @@ saves the imports and is as good as a process of its own.
 
 import atexit
 import contextlib
+import ctypes
 import importlib
 import os
 import pathlib
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 LIMIT = 120.0  # seconds until a process counts as hanging; an undisturbed one takes two
-_BYTES = 6 * 2**30
+_BYTES = 6 * 2**30  # of memory
 
 
 class Outcome(NamedTuple):
@@ -107,6 +108,11 @@ def program(name: str, *arguments: str) -> Callable[[], int]:
   return action
 
 
+def die_with_parent() -> None:
+  """Have this process killed when its parent ends, however that ends."""
+  ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def limit_memory() -> None:
   """Limit the memory of this process, so that a wrong size fails here and not elsewhere."""
   limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
@@ -124,6 +130,7 @@ def _end(action: Callable[[], int | None], files: list[pathlib.Path]) -> None:
   """Do the action as the whole life of this process, with the interpreter's own end."""
   status = 1
   try:
+    die_with_parent()
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, file in enumerate(files, 1):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMIT = 900.0  # seconds; far more than a loaded machine needs
-SHORT = ('--kills=6', '--damages=14', '--configs=60', '--files=24', '--jobs=1')
+SHORT = ('--kills=6', '--damages=12', '--configs=60', '--files=16', '--jobs=1')
 
 
 @pytest.mark.skipif(not hasattr(os, 'pidfd_open'), reason='needs Linux')

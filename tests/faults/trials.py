@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tests.faults.oracle import Broken, Skip
+from tests.faults.processes import die_with_parent
 
 _LONGEST_REASON = 1500  # characters; a line to a pipe is whole up to 4096 bytes
 
@@ -129,6 +130,7 @@ class _Worker:
     if not self._pid:
       os.close(read_end)
       try:
+        die_with_parent()
         _work(what, trials, self._left, folder, seed, seconds, write_end)
       except BaseException:
         traceback.print_exc()
