@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   started = time.monotonic()
   folder = pathlib.Path(tempfile.mkdtemp(prefix='faults_'))
   made = Problem(folder)
-  failed = False
+  failed, tried = False, 0
   for what, trials, seconds in _campaigns(options, made):
     chosen = _only(what, trials, options.only)
     if not chosen:
@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, _ in found.failures:
       only = shlex.quote(f'--only={what}: {name}')
       print(f'  again: python -m tests.faults --seed={options.seed} {only}')
-    failed = failed or bool(found.failures)
+    failed, tried = failed or bool(found.failures), tried + len(chosen)
+  if not tried:
+    print(f'nothing to try has {options.only!r} in its name')
+    failed = True
   children = os.times()
   print(
       f'{time.monotonic() - started:.0f} s, {children.user + children.system:.0f} s of processor '
@@ -80,7 +83,7 @@ def _campaigns(options: argparse.Namespace, made: Problem):
       'files': options.files,
   }
   for what, make in kinds.items():
-    if wanted[what] and only in ('', what):
+    if wanted[what] and (only == what or only not in kinds):
       trials, seconds = make()
       yield what, trials, seconds
 

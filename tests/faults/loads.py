@@ -1,11 +1,13 @@
 """Programs that read a run's folder after a damage to it, and `load`."""
 
+import functools
 import hashlib
 import json
 import pathlib
 import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -95,7 +97,7 @@ def _trial(
     oracle.check_kept(before, copy)
     free = damage.follows in (damages.READABLE, damages.FEWER) or program == 'main'
     if outcome.status == 0 and not free:
-      wanted = _outputs(made, program, folder, place, older)
+      wanted = _outputs(made, program, folder, older)
       oracle.require(
           outcome.output in wanted, f'another answer: {outcome.output!r}; allowed: {wanted!r}'
       )
@@ -116,19 +118,17 @@ def _check_status(program: str, damage: Damage, outcome: processes.Outcome) -> N
     oracle.check_clean(outcome)
 
 
-def _outputs(
-    made: Problem, program: str, folder: pathlib.Path, place: pathlib.Path, older: bool
-) -> list[str]:
+@functools.cache
+def _outputs(made: Problem, program: str, folder: pathlib.Path, older: bool) -> list[str]:
   """Return what a program prints of the sound folder and, if asked, of its older checkpoint."""
   found = []
   for index in range(1 + older):
-    copy = place / f'sound_{index}'
+    place = pathlib.Path(tempfile.mkdtemp(prefix='sound_', dir=made.folder))
+    copy = place / 'run'
     shutil.copytree(folder, copy)
     if index:
       shutil.rmtree(copy / 'checkpoints' / NEWEST)
-    outcome = processes.run(
-        action(program, copy, made.images, place / f'out_{index}'), place / f'sound_{index}_log'
-    )
+    outcome = processes.run(action(program, copy, made.images, place / 'out'), place / 'log')
     oracle.check_clean(outcome, (0,))
     found.append(outcome.output)
   return found
