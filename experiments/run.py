@@ -146,6 +146,8 @@ class _Run:
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Trains to the end."""
     pace = Pace()
+    if self._step < self._num_steps and parallel.any_process(should_stop(self._step)):
+      raise self._interrupted()  # before the compilation, which takes long
     while self._step < self._num_steps:
       boundary = self._next_boundary()
       count, save = parallel.from_main_process(
@@ -162,7 +164,10 @@ class _Run:
       if save or stop or not unfinished:
         self._checkpoint()
       if stop:
-        raise Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
+        raise self._interrupted()
+
+  def _interrupted(self) -> Interrupted:
+    return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
 
   def close(self) -> None:
     """Waits for the checkpoint and closes the files."""

@@ -174,6 +174,7 @@ class Checkpoints:
 
   def _newest(self, item: str) -> Checkpoint | None:
     """Read the newest sound checkpoint; warn of each one that is not."""
+    jax.devices()  # A platform that is not here must not look like damage.
     steps, reasons = self.steps(), []
     for step in steps:
       try:

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tensorboardX import summary as events_lib
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import open_regular, write_bytes, writing
@@ -85,7 +85,7 @@ class _Events:
   def write(self, step: int, scalars: dict[str, float]) -> None:
     with writing(self._folder):
       for name, value in scalars.items():
-        summary = events_lib.scalar(name, value)
+        summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
         self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
     if time.monotonic() - self._flushed > _FLUSH_SECONDS:
       self.flush()
