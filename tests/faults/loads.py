@@ -39,7 +39,6 @@ def trials(made: Problem) -> list[Trial]:
 
 
 def _of_interrupted(made: Problem) -> Iterator[Trial]:
-  """Unfinished runs: the older checkpoint's network will do, if there is a warning."""
   for mode in (SHORT, SHORT_SEEDS):
     folder = made.interrupted(mode)
     found = list(damages.of_checkpoints(folder, NEWEST, OLDER))
@@ -47,18 +46,18 @@ def _of_interrupted(made: Problem) -> Iterator[Trial]:
       found += damages.of_names(folder, NEWEST, OLDER)
       found += damages.of_checkpoint_files(folder, NEWEST, OLDER)
     for damage in found:
-      yield _trial(made, 'load', folder, damage, older=True)
+      yield _trial(made, 'load', folder, damage, NEWEST)
   for damage in damages.of_checkpoints(made.interrupted(SHORT), NEWEST, OLDER):
-    yield _trial(made, 'predict', made.interrupted(SHORT), damage, older=True)
+    yield _trial(made, 'predict', made.interrupted(SHORT), damage, NEWEST)
 
 
 def _of_finished_checkpoints(made: Problem) -> Iterator[Trial]:
   folder = made.reference(SHORT).folder
   for index, damage in enumerate(damages.of_checkpoints(folder, LAST, LAST_BUT_ONE)):
-    yield _trial(made, _OF_CHECKPOINTS[index % 4], folder, damage)
+    yield _trial(made, _OF_CHECKPOINTS[index % 4], folder, damage, LAST)
   for damage in damages.of_checkpoint_files(folder, LAST, LAST_BUT_ONE):
     if not damage.name.startswith('older'):
-      yield _trial(made, 'load', folder, damage)
+      yield _trial(made, 'load', folder, damage, LAST)
 
 
 def _of_finished_files(made: Problem) -> Iterator[Trial]:
@@ -75,7 +74,7 @@ def _of_finished_files(made: Problem) -> Iterator[Trial]:
 
 
 def _trial(
-    made: Problem, program: str, folder: pathlib.Path, damage: Damage, older: bool = False
+    made: Problem, program: str, folder: pathlib.Path, damage: Damage, newest: str | None = None
 ) -> Trial:
   """Return the trial of a program on a damaged copy of a folder.
 
@@ -84,7 +83,7 @@ def _trial(
     program: its name.
     folder: the run's.
     damage: to its copy.
-    older: whether the network of the older checkpoint, too, will do.
+    newest: the checkpoint for which the older one will do, with a warning; None if no other will.
   """
 
   def run(rng: random.Random, place: pathlib.Path) -> None:
@@ -97,14 +96,14 @@ def _trial(
     oracle.check_kept(before, copy)
     free = damage.follows in (damages.READABLE, damages.FEWER) or program == 'main'
     if outcome.status == 0 and not free:
-      wanted = _outputs(made, program, folder, older)
+      wanted = _outputs(made, program, folder, newest)
       oracle.require(
           outcome.output in wanted, f'another answer: {outcome.output!r}; allowed: {wanted!r}'
       )
       if outcome.output != wanted[0] and not damage.gone:
-        oracle.check_warned(outcome, NEWEST)
+        oracle.check_warned(outcome, newest)
 
-  state = 'interrupted' if older else 'finished'
+  state = 'interrupted' if newest == NEWEST else 'finished'
   kind = 'two seeds' if folder.name != SHORT.name else state
   return Trial(f'{damage.name}: {program} ({kind})', run)
 
@@ -119,15 +118,17 @@ def _check_status(program: str, damage: Damage, outcome: processes.Outcome) -> N
 
 
 @functools.cache
-def _outputs(made: Problem, program: str, folder: pathlib.Path, older: bool) -> list[str]:
-  """Return what a program prints of the sound folder and, if asked, of its older checkpoint."""
+def _outputs(
+    made: Problem, program: str, folder: pathlib.Path, newest: str | None
+) -> list[str]:
+  """Return what a program prints of the sound folder and, if named, without its newest checkpoint."""
   found = []
-  for index in range(1 + older):
+  for index in range(2 if newest else 1):
     place = pathlib.Path(tempfile.mkdtemp(prefix='sound_', dir=made.folder))
     copy = place / 'run'
     shutil.copytree(folder, copy)
     if index:
-      shutil.rmtree(copy / 'checkpoints' / NEWEST)
+      shutil.rmtree(copy / 'checkpoints' / newest)
     outcome = processes.run(action(program, copy, made.images, place / 'out'), place / 'log')
     oracle.check_clean(outcome, (0,))
     found.append(outcome.output)
