@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 from flax import nnx
+from flax.core.scope import CollectionFilter
 
 from multiscale_inversion.calls import Calls, invert_calls
 from multiscale_inversion.inversion import Inversion
@@ -18,8 +19,8 @@ def invert_module(
     x: jax.Array,
     names: Sequence[str],
     *,
-    rngs: Mapping[str, jax.Array] | None = None,
-    mutable: Sequence[str] | str = (),
+    rngs: jax.Array | Mapping[str, jax.Array] | None = None,
+    mutable: CollectionFilter = (),
     method: str | Callable[..., jax.Array] | None = None,
     **arguments,
 ) -> Inversion:
@@ -32,16 +33,18 @@ def invert_module(
 
   Args:
     module: a module whose call takes x first and returns its output, one array.
-    variables: the module's variables, as `init` returned them or trained.
+    variables: the module's variables, as `init` returned them or trained; a `FrozenDict`, too.
     x: the observations, shape [N, ...], floating point.
     names: submodules whose output is to be inverted, by their paths, as `encoder/block_0`, in the
       order in which the result is to hold them. Of a submodule that is called several times,
       `path:k` is the k-th call from 0 on. A submodule returns one array, and neither is nor lies in
       one that `nn.remat`, `nn.jit` or `nn.scan` made: Flax shows of these nothing but the inside.
-    rngs: random keys for `apply`.
-    mutable: collections that the call updates, as `['batch_stats']`.
+    rngs: random keys, as `apply` takes them: one for all, or one for each name.
+    mutable: collections that the call updates, in each form that `apply` takes: `['batch_stats']`,
+      `'batch_stats'`, True for all, False for none, a `DenyList`.
     method: of the module to call in place of `__call__`, as `apply` takes it.
-    **arguments: passed to the call, as `train=True`.
+    **arguments: passed to the call, as `train=True`; `apply` takes its own
+      `capture_intermediates=True` from among them.
 
   Returns:
     The `Inversion`: activations x, those named and the output; reconstructions of all but the last;
@@ -50,7 +53,7 @@ def invert_module(
   Raises:
     UserError: for a name that does not occur, or occurs several times without `:k`.
     TypeError: for a submodule named, or a module, that does not return one floating-point array;
-      for an NNX module.
+      for what is no Linen module, or no mapping of variables.
 
   Example:
     >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
@@ -61,17 +64,28 @@ def invert_module(
   """
   if isinstance(module, nnx.Module):
     raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
-
-  updated = [mutable] if isinstance(mutable, str) else list(mutable)
+  if not isinstance(module, nn.Module):
+    raise TypeError(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
+  if not isinstance(variables, Mapping):
+    raise TypeError(
+        f'variables: {_called(variables)}; allowed: a mapping of collections, as init returns it'
+    )
+  if isinstance(rngs, Mapping):
+    rngs = dict(rngs)
+  # As `apply` does: it then returns a pair.
+  updates_any = mutable is not False or arguments.get('capture_intermediates')
 
   def run(x, calls):
     with capture(calls):
-      return module.apply(
-          variables, x, rngs=rngs, mutable=updated, method=method, **arguments
-      )
+      found = module.apply(variables, x, rngs=rngs, mutable=mutable, method=method, **arguments)
+    return found if updates_any else (found, {})
 
   activations, reconstructions, updates = invert_calls(run, x, names)
   return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
+
+
+def _called(value: Any) -> str:
+  return f'the class {value.__name__}' if isinstance(value, type) else f'a {type(value).__name__}'
 
 
 def capture(calls: Calls) -> contextlib.AbstractContextManager[None]:

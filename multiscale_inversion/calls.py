@@ -4,7 +4,7 @@ Where a network is no chain of layers, what reconstructs a value is the derivati
 with respect to zeros that are added to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.core import tracers
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import check_activation
+from multiscale_inversion.inversion import as_activation
 
 
 class Calls:
@@ -73,6 +73,15 @@ class Calls:
       check_array(self.values[name], f'submodule {name}')
 
 
+def _as_names(names: Any) -> list[str]:
+  """The names as a list; a `TypeError` for a single one, and for what has no order."""
+  if isinstance(names, str):
+    raise TypeError(f'names: the string {names!r}; allowed: a sequence of names')
+  if not isinstance(names, Iterable) or isinstance(names, Set | Mapping):
+    raise TypeError(f'names: a {type(names).__name__}; allowed: a sequence of names')
+  return list(names)
+
+
 def check_array(value: Any, what: str) -> None:
   """Raises a `TypeError` unless the value is one floating-point array."""
   if not hasattr(value, 'dtype') or not jnp.issubdtype(value.dtype, jnp.floating):
@@ -97,12 +106,10 @@ def invert_calls(
   Raises:
     UserError: as `Calls.check`.
     TypeError: as `Calls.check`; also for an x or an output that is not one floating-point array,
-      and for names that are a string.
+      and for names that are a string or have no order.
   """
-  if isinstance(names, str):
-    raise TypeError(f'names: the string {names!r}; allowed: a sequence of names')
-  x = jnp.asarray(x)
-  check_activation(x, 'x')
+  names = _as_names(names)
+  x = as_activation(x, 'x')
   made = []
 
   def shapes(x):

@@ -1,5 +1,6 @@
 """Checks of a user's input: each error is one line that names what is wrong and what is allowed."""
 
+import operator
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -48,10 +49,24 @@ def check_range(
     what: str, value: float, low: float, high: float, *, open_end: bool = False
 ) -> None:
   """Raises a `UserError` unless low <= value <= high (or low <= value < high)."""
-  inside = low <= value < high if open_end else low <= value <= high
+  try:
+    inside = bool(low <= value < high if open_end else low <= value <= high)
+  except (TypeError, ValueError):  # no number
+    inside = False
   if not inside:
     end = ')' if open_end else ']'
     raise UserError(f'{what}: {value!r} is out of range; allowed: [{low}, {high}{end}')
+
+
+def check_whole(what: str, value: Any, low: int, high: int = HUGE) -> None:
+  """Raises a `UserError` unless value is a whole number, not a bool, with low <= value <= high."""
+  try:
+    whole = operator.index(value) == value and not isinstance(value, bool)
+  except TypeError:
+    whole = False
+  if not whole:
+    raise UserError(f'{what}: {value!r}; allowed: a whole number from {low} to {high}')
+  check_range(what, value, low, high)
 
 
 def in_choices(allowed: Callable[[], Collection[Any]]) -> Callable[[str, Any], None]:

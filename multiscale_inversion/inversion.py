@@ -4,12 +4,15 @@ Balestriero, Glotin and Baraniuk, "Semi-Supervised Learning Enabled by Multiscal
 Network Inversion", arXiv:1802.10172, Eq. 7.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from multiscale_inversion.arrays import as_array
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.rematerialization import recomputed
 
 Stage = Callable[[jax.Array], Any]
@@ -53,7 +56,7 @@ def invert(
       with the observations along the first axis and aux is any pytree (updated batch statistics,
       say). Values that a stage closes over, parameters among them, are constants of the inverse
       and variables of an outer differentiation.
-    x: z^(0), the observations, of shape [N, ...]. A floating-point array.
+    x: z^(0), the observations, of shape [N, ...]. A floating-point array; N may be 0.
     keep_pullbacks: return `pullbacks` too, from which other reconstructions can be made. They are
       functions: what holds them cannot be the result of a compiled function.
     rematerialize: keep of each stage its input and its reconstruction alone, and compute the rest
@@ -64,8 +67,9 @@ def invert(
 
   Raises:
     ValueError: if there is no stage.
+    UserError: if x has no axis of observations.
     TypeError: if x, or what a stage returns, is not a floating-point array (or such an array
-      and an auxiliary value).
+      and an auxiliary value), or a stage is no function.
 
   Example:
     >>> weights = jnp.array([[2., 0.], [0., 3.]])
@@ -73,10 +77,8 @@ def invert(
     >>> result.activations[-1], result.reconstructions[0]
     (Array([[2., 3.]], dtype=float32), Array([[4., 9.]], dtype=float32))
   """
-  if not stages:
-    raise ValueError('invert: stages is empty; a network has at least one stage')
-  x = jnp.asarray(x)
-  check_activation(x, 'invert: x')
+  stages = _checked(stages)
+  x = as_activation(x, 'invert: x')
 
   activations, pullbacks, auxiliary = [x], [], []
   for index, stage in enumerate(stages):
@@ -125,10 +127,47 @@ def _with_auxiliary(stage: Stage, index: int) -> Callable[[jax.Array], tuple[jax
       z, aux = output
     else:
       z, aux = output, None
+    if isinstance(z, np.ndarray):
+      z = jnp.asarray(z)
     check_activation(z, f'invert: what stage {index} returned')
     return z, aux
 
   return apply
+
+
+def _checked(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+  if not isinstance(stages, Iterable):
+    raise TypeError(
+        f'invert: stages is a {type(stages).__name__}; allowed: a sequence of functions'
+    )
+  stages = tuple(stages)
+  if not stages:
+    raise ValueError('invert: stages is empty; a network has at least one stage')
+  for index, stage in enumerate(stages):
+    if not callable(stage):
+      raise TypeError(
+          f"invert: stage {index} is a {type(stage).__name__}; allowed: a function z -> z' or "
+          "z -> (z', aux)"
+      )
+  return stages
+
+
+def as_activation(x: Any, what: str) -> jax.Array:
+  """Return observations as a floating-point array.
+
+  Args:
+    x: an array of JAX or NumPy, or nested sequences of numbers.
+    what: its name, for errors.
+
+  Raises:
+    TypeError: if it is none, or of another type of numbers.
+    UserError: if it has no axis.
+  """
+  x = as_array(x, what)
+  check_activation(x, what)
+  if not x.ndim:
+    raise UserError(f'{what} has the shape (); allowed: (N, ...), the observations along axis 0')
+  return x
 
 
 def check_activation(z: Any, what: str) -> None:

@@ -3,15 +3,25 @@
 None reduces over the batch: the caller does, with a mask (`metrics.masked_mean`).
 """
 
-from collections.abc import Sequence
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
+from multiscale_inversion.arrays import as_array, as_shaped
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
+
+
+def _as_logits(logits: Any) -> jax.Array:
+  logits = as_shaped(logits, 'logits', ('N', 'C'), 'floating-point numbers')
+  if not logits.shape[1]:
+    raise UserError(f'logits has the shape {logits.shape}; allowed: [N, C] with C from 1 up')
+  return logits
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -25,8 +35,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   Returns:
     Shape [N], from 0 up; finite, with its derivatives, unless the logits' range overflows.
   """
-  chex.assert_rank([logits, labels], [2, 1])
-  chex.assert_type([logits, labels], [float, int])
+  logits = _as_logits(logits)
+  labels = as_shaped(labels, 'labels', logits.shape[:1], 'integers')
   log_probabilities = jax.nn.log_softmax(logits, axis=-1)
   chosen = jnp.clip(labels, 0, logits.shape[-1] - 1)
   return -jnp.take_along_axis(log_probabilities, chosen[:, None], axis=-1)[:, 0]
@@ -41,8 +51,7 @@ def entropy(logits: jax.Array) -> jax.Array:
   Returns:
     Shape [N], from 0 to log(C); finite, with its derivatives, unless the logits' range overflows.
   """
-  chex.assert_rank(logits, 2)
-  chex.assert_type(logits, float)
+  logits = _as_logits(logits)
   log_probabilities = jax.nn.log_softmax(logits, axis=-1)
   return -jnp.sum(jnp.exp(log_probabilities) * log_probabilities, axis=-1)
 
@@ -70,8 +79,8 @@ def information(logits: jax.Array, mask: jax.Array) -> jax.Array:
     Shape [N], from -log(C) up to 0 on the average over the mask; finite, with its derivatives,
     unless the logits' range overflows.
   """
-  chex.assert_rank([logits, mask], [2, 1])
-  chex.assert_type(logits, float)
+  logits = _as_logits(logits)
+  mask = as_shaped(mask, 'mask', logits.shape[:1])
   log_probabilities = jax.nn.log_softmax(logits, axis=-1)
   log_mean = jax.lax.stop_gradient(_log_mean(log_probabilities, mask))
   return jnp.sum(jnp.exp(log_probabilities) * (log_mean - log_probabilities), axis=-1)
@@ -98,14 +107,17 @@ def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
     Shape [N], from 0 up; float32 where z is less precise. Divide by `dimension(z)` for the
     renormalized form of Eq. 8.
   """
-  chex.assert_equal_shape([z, r])
+  z = as_array(z, 'z')
+  r = as_shaped(r, 'r', z.shape)
   z, r = (value.astype(jnp.promote_types(value.dtype, jnp.float32)) for value in (z, r))
   return jnp.sum(jnp.square(z - r), axis=tuple(range(1, z.ndim)))
 
 
 def dimension(z: jax.Array) -> int:
-  """D^(l), the number of entries of one observation's activation (Section 2.2)."""
-  return max(1, z.size // z.shape[0])
+  """D^(l), the number of entries of one observation's activation (Section 2.2), at least 1."""
+  if not jnp.ndim(z):
+    raise UserError('z has the shape (); allowed: (N, ...), the observations along axis 0')
+  return max(1, math.prod(jnp.shape(z)[1:]))
 
 
 def global_reconstruction(inversion: Inversion) -> jax.Array:
@@ -129,7 +141,13 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
 
   Returns:
     Shape [N].
+
+  Raises:
+    UserError: for a layer that there is not.
   """
+  count = len(inversion.reconstructions)
+  if not isinstance(layer, numbers.Integral) or not 0 <= layer < count:
+    raise UserError(f'layer: {layer!r}; allowed: 0 to {count - 1}')
   z, r = inversion.activations[layer], inversion.reconstructions[layer]
   return reconstruction(z, r) / dimension(z)
 
@@ -211,7 +229,7 @@ def multiscale_reconstruction(
   """
   values = layer_losses(inversion, form, stop_target)
   layers = range(len(values)) if layers is None else layers
-  if not {*layers} <= {*range(len(values))}:
+  if not isinstance(layers, Iterable) or not layers or not {*layers} <= {*range(len(values))}:
     raise UserError(f'objective.layers: {layers}; allowed: 0 to {len(values) - 1}')
   weights = [1 / len(layers)] * len(layers) if layer_weights is None else layer_weights
   if len(weights) != len(layers):

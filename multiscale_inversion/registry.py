@@ -27,7 +27,7 @@ class Registry(dict[str, Value]):
 
   def __getitem__(self, name: str) -> Value:
     """The value of a name; a `UserError` that lists the names for another one."""
-    if name not in self:
+    if not isinstance(name, str) or name not in self:
       listed = ', '.join(self.names())
       raise UserError(
           f'{self._key}: unknown {name!r}; allowed: {listed}, or what a file of yours registers '

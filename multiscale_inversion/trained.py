@@ -55,8 +55,9 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
+      TypeError: if they are no real numbers.
     """
-    self._check(images)
+    images = self._checked(images)
     parts = [
         self._probabilities(self.variables, images[start : start + _AT_ONCE])
         for start in range(0, len(images), _AT_ONCE)
@@ -71,9 +72,9 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
+      TypeError: if they are no real numbers.
     """
-    self._check(images)
-    return self._activations(self.variables, images)
+    return self._activations(self.variables, self._checked(images))
 
   def invert(self, images: np.ndarray) -> Inversion:
     """The activations and their reconstructions, r^(0) in the range of the normalized images.
@@ -83,16 +84,23 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
+      TypeError: if they are no real numbers.
     """
-    self._check(images)
-    return self._inversion(self.variables, images)
+    return self._inversion(self.variables, self._checked(images))
 
-  def _check(self, images: np.ndarray) -> None:
-    if np.ndim(images) != 4 or np.shape(images)[1:] != self.image_shape:
+  def _checked(self, images: Any) -> np.ndarray:
+    try:
+      images = np.asarray(images)
+    except (TypeError, ValueError) as error:  # rows of different lengths
+      raise UserError(f'images: a {type(images).__name__} that makes no array') from error
+    if images.ndim != 4 or images.shape[1:] != self.image_shape:
       height, width, channels = self.image_shape
       raise UserError(
-          f'images: of shape {np.shape(images)}; allowed: (N, {height}, {width}, {channels})'
+          f'images: of shape {images.shape}; allowed: (N, {height}, {width}, {channels})'
       )
+    if not any(jnp.issubdtype(images.dtype, kind) for kind in (jnp.integer, jnp.floating)):
+      raise TypeError(f'images: an array of {images.dtype}; allowed: real numbers, such as uint8')
+    return images
 
   @functools.cached_property
   def _probabilities(self):

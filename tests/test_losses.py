@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from multiscale_inversion import Inversion, invert, losses
+from multiscale_inversion import Inversion, UserError, invert, losses
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 
@@ -162,19 +162,47 @@ def test_entropy_lies_between_zero_and_the_logarithm_of_the_classes(classes):
   np.testing.assert_array_equal(certain, np.zeros(classes))
 
 
-def test_ranks_and_types_are_checked():
-  with pytest.raises(AssertionError):
-    losses.cross_entropy(jnp.ones(3), jnp.ones(3, int))
-  with pytest.raises(AssertionError):
-    losses.cross_entropy(jnp.ones((3, 2)), jnp.ones((3, 2), int))
-  with pytest.raises(AssertionError):
-    losses.cross_entropy(jnp.ones((3, 2)), jnp.ones(3))
-  with pytest.raises(AssertionError):
-    losses.entropy(jnp.ones((3, 2, 2)))
-  with pytest.raises(AssertionError):
-    losses.entropy(jnp.ones((3, 2), int))
-  with pytest.raises(AssertionError):
-    losses.reconstruction(jnp.ones((3, 2)), jnp.ones((3, 1)))
+@pytest.mark.parametrize(('call', 'error', 'message'), [
+  (lambda: losses.cross_entropy(jnp.ones(3), [0, 1, 1]), UserError,
+   r'logits has the shape \(3,\); allowed: \[N, C\]'),
+  (lambda: losses.cross_entropy(jnp.ones((3, 2)), jnp.ones((3, 2), int)), UserError,
+   r'labels has the shape \(3, 2\); allowed: \[3\]'),
+  (lambda: losses.cross_entropy(jnp.ones((3, 2)), [0, 1]), UserError, r'labels .*allowed: \[3\]'),
+  (lambda: losses.cross_entropy(jnp.ones((3, 2)), jnp.ones(3)), TypeError,
+   'labels is an array of float32; allowed: integers'),
+  (lambda: losses.cross_entropy(jnp.ones((3, 2)), None), TypeError, 'labels is a NoneType'),
+  (lambda: losses.entropy(jnp.ones((3, 2, 2))), UserError, r'logits .*allowed: \[N, C\]'),
+  (lambda: losses.entropy(jnp.ones((3, 0))), UserError, 'logits .*C from 1 up'),
+  (lambda: losses.entropy(jnp.ones((3, 2), int)), TypeError,
+   'logits is an array of int32; allowed: floating-point numbers'),
+  (lambda: losses.information(jnp.ones((3, 2)), jnp.ones(2)), UserError, r'mask .*allowed: \[3\]'),
+  (lambda: losses.reconstruction(jnp.ones((3, 2)), jnp.ones((3, 1))), UserError,
+   r'r has the shape \(3, 1\); allowed: \[3, 2\]'),
+  (lambda: losses.dimension(jnp.ones(())), UserError, r'z has the shape \(\)'),
+], ids=str)
+def test_ranks_and_types_are_checked(call, error, message):
+  with pytest.raises(error, match=message):
+    call()
+
+
+def test_sequences_of_numbers_are_arrays():
+  """By hand: log 2 for equal logits."""
+  assert losses.cross_entropy([[1.0, 1.0]], [0]).tolist() == pytest.approx([np.log(2)])
+  assert losses.entropy([[1.0, 1.0]]).tolist() == pytest.approx([np.log(2)])
+  assert losses.information([[1.0, 1.0]], [1]).tolist() == pytest.approx([0])
+  assert losses.reconstruction([[1.0, 2.0]], [[0.0, 0.0]]).tolist() == [5]
+
+
+def test_a_batch_of_none_has_no_losses():
+  z, logits = jnp.ones((0, 4, 2)), jnp.ones((0, 3))
+  empty = Inversion((z, logits), (z,), (None,))
+  assert losses.dimension(z) == 8
+  for values in (
+    losses.entropy(logits), losses.cross_entropy(logits, jnp.ones(0, int)),
+    losses.information(logits, jnp.ones(0)), losses.multiscale_reconstruction(empty),
+    losses.global_reconstruction(empty),
+  ):
+    assert values.shape == (0,)
 
 
 # Reconstructions

@@ -4,6 +4,7 @@ The case of the method's predecessor: Balestriero, Glotin, Baraniuk, "Semi-Super
 New Deep Network Inversion", arXiv:1711.04313.
 """
 
+
 import flax.linen as nn
 import jax
 
@@ -58,6 +59,8 @@ class CNN1D(ConvolutionalNetwork):
     width: filters of the first.
     kernel_size: length of the filters.
   """
+
+  num_axes = range(3, 33)
 
   depth: int = 3
   width: int = 32

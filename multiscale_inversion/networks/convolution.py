@@ -103,7 +103,8 @@ def default_implementation(x: jax.Array, kernel: jax.Array) -> str:
     return 'lax'
   # With few channels, or few pixels, the transforms cost more than the products that they save.
   channels = min(kernel.shape[2:])
-  large = channels >= _MIN_CHANNELS and math.prod(x.shape[1:3]) * channels >= _MIN_VALUES
+  values = math.prod(x.shape[1:3]) * channels if x.shape[0] else 0
+  large = channels >= _MIN_CHANNELS and values >= _MIN_VALUES
   if kernel.shape[:2] == winograd.KERNEL_SIZE and large and x.dtype in (jnp.float32, jnp.float64):
     return 'winograd'
   return 'im2col'

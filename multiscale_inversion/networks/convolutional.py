@@ -1,5 +1,6 @@
 """What the convolutional networks share: convolution to dropout in one block, and pooling."""
 
+
 import flax.linen as nn
 import jax
 
@@ -44,5 +45,7 @@ class ConvolutionalNetwork(NormalizedNetwork):
   Attributes (beside those of `NormalizedNetwork`):
     pooling: `mean` (the paper's, but for MNIST) or `max`.
   """
+
+  num_axes = (4,)
 
   pooling: str = 'mean'

@@ -37,7 +37,7 @@ class Dropout(nn.Module):
       An array of the shape and the dtype of x.
     """
     dropped = dropped_levels(self.rate)
-    if deterministic or not dropped:
+    if deterministic or not dropped or not x.size:
       return x
     kept = keep_mask(self.make_rng('dropout'), dropped, x.shape)
     return jnp.where(kept, x / (1 - dropped / _LEVELS), jnp.zeros_like(x))

@@ -1,5 +1,7 @@
 """The paper's Large CNN (Section 3.1)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 
@@ -71,22 +73,17 @@ class LargeCNN(ConvolutionalNetwork):
     classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
     self.layers = [*convolutions, classifier]
 
-  def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
-    """Runs all layers on images.
-
-    Args:
-      x: shape [N, H, W, C], H and W at least 12.
-      train: use batch statistics and dropout.
-
-    Returns:
-      (z^(0), ..., z^(9)).
+  @nn.nowrap
+  def as_observations(self, x: Any, train: bool) -> jax.Array:
+    """See `Network`; images are at least 12 pixels high and wide.
 
     Raises:
-      UserError: for smaller images.
+      UserError: for smaller ones, too.
     """
+    x = super().as_observations(x, train)
     if min(x.shape[1:3]) < MINIMAL_IMAGE:
       raise UserError(
           f'network large_cnn: images are {x.shape[1]}x{x.shape[2]}; allowed: at least '
           f'{MINIMAL_IMAGE}x{MINIMAL_IMAGE} (resnet takes smaller ones)'
       )
-    return super().__call__(x, train=train)
+    return x

@@ -19,7 +19,7 @@ class LayeredNetwork(Network):
 
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
     """See `Network`; the values inside are the outputs of the layers but the last."""
-    activations = [x]
+    activations = [self.as_observations(x, train)]
     for layer in self.layers:
       activations.append(layer(activations[-1], train=train))
     return tuple(activations)
@@ -52,6 +52,13 @@ class LayeredNetwork(Network):
       L functions, z^(l) -> z^(l+1) in evaluation, and z^(l) -> (z^(l+1), updated batch statistics)
       in training; `merge_updates` joins the latter into a collection.
     """
+    if not isinstance(variables, Mapping):
+      raise TypeError(
+          f'variables: a {type(variables).__name__}; allowed: a mapping of collections, as init '
+          'returns it'
+      )
+    if isinstance(rngs, Mapping):
+      rngs = dict(rngs)
     count = self.bind(variables).num_layers()
     return [self._stage(index, variables, train, rngs) for index in range(count)]
 
@@ -70,12 +77,21 @@ class LayeredNetwork(Network):
 
   @nn.nowrap
   def _stage(self, index, variables, train, rngs):
+    def enter(z):
+      return z if index else self.as_observations(z, train)
+
     def evaluate(z):
-      return self.apply(variables, index, z, method='apply_layer')
+      return self.apply(variables, index, enter(z), method='apply_layer')
 
     def step(z):
       z, updates = self.apply(
-          variables, index, z, train=True, method='apply_layer', rngs=rngs, mutable=['batch_stats']
+          variables,
+          index,
+          enter(z),
+          train=True,
+          method='apply_layer',
+          rngs=rngs,
+          mutable=['batch_stats'],
       )
       name = f'layers_{index}'
       return z, {k: {name: v[name]} for k, v in updates.items() if name in v}

@@ -1,6 +1,7 @@
 """What layers of several networks share: nonlinearities, pooling, initializers, the classifier."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -81,9 +82,14 @@ def pool(x: jax.Array, size: int | tuple[int, int], pooling: str) -> jax.Array:
   return functools.reduce(lambda a, b: jnp.where((a >= b) | jnp.isnan(a), a, b), places)
 
 
+def flatten(x: jax.Array, num_axes: int = 1) -> jax.Array:
+  """Join all axes but the first ones; unlike a reshape to -1, of no observations, too."""
+  return x.reshape(*x.shape[:num_axes], math.prod(x.shape[num_axes:]))
+
+
 def as_sequence(x: jax.Array) -> jax.Array:
   """A sequence [N, time, features] as it is; images [N, H, W, C] by rows, as [N, H, W C]."""
-  return x if x.ndim == 3 else x.reshape(*x.shape[:2], -1)
+  return x if x.ndim == 3 else flatten(x, 2)
 
 
 def global_mean(x: jax.Array) -> jax.Array:
@@ -110,5 +116,5 @@ class Classifier(nn.Module):
     del train, inverse
     kernel_init = initializer(self.kernel_init)
     dense = nn.Dense(self.num_classes, kernel_init=kernel_init, dtype=self.dtype, name='dense')
-    logits = dense(z.reshape(z.shape[0], -1))
+    logits = dense(flatten(z))
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

@@ -1,5 +1,6 @@
 """Multilayer perceptron."""
 
+
 import flax.linen as nn
 import jax
 
@@ -29,7 +30,7 @@ class DenseLayer(nn.Module):
         dtype=options.dtype,
         name='dense',
     )
-    return finish_layer(options, dense(z.reshape(z.shape[0], -1)), train, inverse)
+    return finish_layer(options, dense(layers.flatten(z)), train, inverse)
 
 
 class MLP(NormalizedNetwork):
@@ -39,6 +40,8 @@ class MLP(NormalizedNetwork):
     depth: number of hidden layers, at least 1.
     width: units of each, at least 1.
   """
+
+  num_axes = range(2, 33)
 
   depth: int = 3
   width: int = 256

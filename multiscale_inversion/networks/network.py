@@ -6,6 +6,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from multiscale_inversion.arrays import as_array
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion import Inversion
 
 
@@ -14,7 +16,12 @@ class Network(nn.Module):
 
   Not to be subclassed by itself: `LayeredNetwork` is a sequence of layers, `UnstagedNetwork` any
   module. All networks have an attribute `num_classes`.
+
+  Attributes:
+    num_axes: how many axes observations may have, the first one theirs; a class attribute.
   """
+
+  num_axes = range(1, 33)
 
   def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
     """Runs the network.
@@ -32,6 +39,33 @@ class Network(nn.Module):
   def num_layers(self) -> int:
     """L, the number of activations that have a reconstruction."""
     raise NotImplementedError
+
+  @nn.nowrap
+  def as_observations(self, x: Any, train: bool) -> jax.Array:
+    """Return what the network is given as an array that it takes.
+
+    Args:
+      x: observations: an array of JAX or NumPy, or nested sequences of numbers.
+      train: whether they are trained on, which takes one at least: there are no statistics of none.
+
+    Raises:
+      TypeError: if they make no array.
+      UserError: for another number of axes, or an empty one; that of the observations may be empty
+        in evaluation.
+    """
+    x = as_array(x, 'x')
+    if x.ndim not in self.num_axes:
+      least, most = min(self.num_axes), max(self.num_axes)
+      allowed = str(least) if least == most else f'from {least} to {most}'
+      raise UserError(
+          f'x has the shape {x.shape}; allowed: {allowed} axes, the observations along the first'
+      )
+    if 0 in x.shape[0 if train else 1 :]:
+      raise UserError(
+          f'x has the shape {x.shape}; allowed: at least one along each axis'
+          + ('' if train else ' but the first')
+      )
+    return x
 
   @nn.nowrap
   def invert(

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from multiscale_inversion.errors import HUGE, in_choices, in_range
+from multiscale_inversion.errors import check_whole, in_choices, in_range
 from multiscale_inversion.networks import layers, normalization
 
-_positive = in_range(1, HUGE)
+_positive = lambda key, value: check_whole(key, value, 1)
 
 # Called as check(key, value) with a key for the error.
 OPTION_CHECKS: dict[str, Callable[[str, Any], None]] = {

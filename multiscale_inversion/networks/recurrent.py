@@ -58,6 +58,8 @@ class RecurrentNetwork(LayeredNetwork):
 
   CELL: ClassVar[type[nn.RNNCellBase]]
 
+  num_axes = range(3, 33)
+
   num_classes: int
   depth: int = 2
   width: int = 64

@@ -3,7 +3,9 @@
 import inspect
 from typing import Any
 
-from multiscale_inversion.errors import UserError, check_options
+import jax.numpy as jnp
+
+from multiscale_inversion.errors import UserError, check_options, check_whole
 from multiscale_inversion.networks import options as options_lib
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
@@ -66,6 +68,15 @@ def option_names(name: str) -> tuple[str, ...]:
   return tuple(p for p in inspect.signature(constructor(name)).parameters if p not in taken)
 
 
+def _check_dtype(dtype: Any) -> None:
+  try:
+    floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+  except TypeError:
+    floating = False
+  if not floating:
+    raise UserError(f'dtype: {dtype!r}; allowed: None, or a floating-point type, as bfloat16')
+
+
 def create(
     name: str,
     num_classes: int,
@@ -94,8 +105,8 @@ def create(
   """
   check_options('network', name, options, option_names(name))
   options_lib.check(options)
-  if num_classes < 2:
-    raise UserError(f'network: num_classes is {num_classes}; allowed: at least 2')
+  check_whole('network: num_classes', num_classes, 2)
+  _check_dtype(dtype)
   parameters = inspect.signature(_NETWORKS[name]).parameters
   if dtype is not None and 'dtype' not in parameters:
     raise UserError(f'precision: {name} computes in its input\'s type only, not in {dtype}')

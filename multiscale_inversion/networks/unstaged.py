@@ -64,6 +64,7 @@ class UnstagedNetwork(Network):
       UserError: for one of `inverted` that is not called, or called several times.
       TypeError: for one that does not return one floating-point array.
     """
+    x = self.as_observations(x, train)
     calls = Calls(self.inverted)
     with capture(calls):
       logits = self.logits(x, train, inverse=False)
@@ -90,7 +91,7 @@ class UnstagedNetwork(Network):
     return invert_module(
         self,
         variables,
-        x,
+        self.as_observations(x, train),
         self.inverted,
         rngs=rngs,
         mutable=['batch_stats'] if train else [],

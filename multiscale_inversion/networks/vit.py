@@ -1,5 +1,6 @@
 """A small vision transformer (Dosovitskiy et al., arXiv:2010.11929)."""
 
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,8 @@ class PatchEmbedding(nn.Module):
           f'network.patch_size: {size} for images of {height}x{width}; allowed: a divisor of both'
       )
     z = z.reshape(n, height // size, size, width // size, size, channels)
-    z = z.transpose(0, 1, 3, 2, 4, 5).reshape(n, -1, size * size * channels)
+    z = z.transpose(0, 1, 3, 2, 4, 5)
+    z = layers.flatten(z.reshape(n, z.shape[1] * z.shape[2], *z.shape[3:]), 2)
     kernel_init = layers.initializer(self.initializer)
     z = nn.Dense(self.width, kernel_init=kernel_init, dtype=self.dtype, name='patches')(z)
     places = self.param('places', nn.initializers.normal(0.02), z.shape[1:])
@@ -90,6 +92,8 @@ class VisionTransformer(LayeredNetwork):
     initializer: a name of `layers.INITIALIZERS`, for all kernels.
     dtype: type of the activations between the input and the logits; the input's when None.
   """
+
+  num_axes = (4,)
 
   num_classes: int
   depth: int = 3

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from multiscale_inversion.arrays import as_shaped
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion import Inversion
 from multiscale_inversion.objectives.context import (
@@ -64,8 +65,8 @@ class Objective:
       The loss per observation, shape [N], which the caller averages.
 
     Raises:
-      TypeError: if the context is needed and missing.
-      UserError: if a term returns another shape.
+      TypeError: if the context is needed and missing, or an argument is of another type.
+      UserError: if labels, mask, or what a term returns, have another shape.
     """
     return self.evaluate(inversion, labels, mask, context).values
 
@@ -96,6 +97,7 @@ class Objective:
 
     `context.memory` holds what `init` or `update` returned.
     """
+    labels, mask = _checked(inversion, labels, mask)
     total, news, scalars = jnp.zeros(mask.shape), {}, {}
     for index, (weight, term) in enumerate(self.terms):
       if isinstance(term, ContextTerm):
@@ -141,6 +143,19 @@ class Objective:
         _check_averaged(found, variables, index)
         return found
     return variables
+
+
+def _checked(inversion: Any, labels: Any, mask: Any) -> tuple[jax.Array, jax.Array]:
+  if not isinstance(inversion, Inversion):
+    raise TypeError(
+        f'objective: inversion is a {type(inversion).__name__}; allowed: the Inversion that invert '
+        'returns'
+    )
+  count = len(inversion.activations[-1])
+  return (
+      as_shaped(labels, 'objective: labels', (count,), 'integers'),
+      as_shaped(mask, 'objective: mask', (count,)),
+  )
 
 
 def _check_averaged(found: Any, trained: Variables, index: int) -> None:
@@ -265,7 +280,19 @@ def _of_group(term, reduction, group_of):
 
 
 def per_log_classes(term: Term) -> Term:
-  """The term divided by log(C), its value at initialization (the renormalization of Eq. 6)."""
-  return _changed(
-      term, lambda values, inversion, mask: values / math.log(inversion.activations[-1].shape[-1])
-  )
+  """Divide a term by log(C), its value at initialization (the renormalization of Eq. 6).
+
+  Evaluated with fewer than two classes, whose logarithm is zero, it raises a `UserError`.
+  """
+
+  def change(values, inversion, mask):
+    del mask
+    count = inversion.activations[-1].shape[-1]
+    if count < 2:
+      raise UserError(
+          f'objective: the number of classes is {count}, by whose logarithm a term is divided; '
+          'allowed: at least 2'
+      )
+    return values / math.log(count)
+
+  return _changed(term, change)

@@ -1,7 +1,7 @@
 """The paper's objectives: weighted sums of losses over an inversion (Eq. 5, 6, 8)."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 
@@ -63,14 +63,18 @@ def input_reconstruction(*, normalized: bool = True) -> Loss:
 
 def check_layers(what: str, layers: Sequence[int]) -> None:
   """Raises a `UserError` unless these are different layers, counted from 0."""
-  whole = all(isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers)
-  if not len(layers) or not whole or len({*layers}) < len(layers):
+  whole = isinstance(layers, Iterable) and all(
+      isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers
+  )
+  if not whole or not len(layers) or len({*layers}) < len(layers):
     raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, as (0, 3)')
 
 
 def check_layer_weights(what: str, weights: Sequence[float]) -> None:
   """Raises a `UserError` unless these are numbers from 0 up, one above 0 among them."""
-  real = all(isinstance(weight, numbers.Real) and weight >= 0 for weight in weights)
+  real = isinstance(weights, Iterable) and all(
+      isinstance(weight, numbers.Real) and weight >= 0 for weight in weights
+  )
   if not real or not any(weights):
     raise UserError(
         f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, as (1.0, 0.5)'

@@ -76,7 +76,7 @@ def register(name: str, function: Callable[..., Objective]) -> None:
 
 
 def _functions(name: str) -> list[Callable[..., Objective]]:
-  base, *added = name.split('+')
+  base, *added = name.split('+') if isinstance(name, str) else [name]
   for part in added:
     check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
   if len({*added}) < len(added) or any((base, part) in _IN_IT for part in added):
