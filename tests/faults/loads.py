@@ -121,7 +121,7 @@ def _check_status(program: str, damage: Damage, outcome: processes.Outcome) -> N
 def _outputs(
     made: Problem, program: str, folder: pathlib.Path, newest: str | None
 ) -> list[str]:
-  """Return what a program prints of the sound folder and, if named, without its newest checkpoint."""
+  """Return what a program prints of the sound folder, and without its newest checkpoint."""
   found = []
   for index in range(2 if newest else 1):
     place = pathlib.Path(tempfile.mkdtemp(prefix='sound_', dir=made.folder))
