@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.text import one_line
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.images import Skipped
 
@@ -14,7 +15,7 @@ _SHOWN = 10
 def show(dataset: Dataset, sampler: Sampler) -> None:
   """Writes to stderr which files were left out, and what is left."""
   show_skipped(dataset.skipped)
-  print(describe(dataset, sampler), file=sys.stderr, flush=True)
+  print(one_line(describe(dataset, sampler)), file=sys.stderr, flush=True)
 
 
 def describe(dataset: Dataset, sampler: Sampler) -> str:
@@ -36,7 +37,7 @@ def describe(dataset: Dataset, sampler: Sampler) -> str:
 def show_skipped(skipped: Sequence[Skipped]) -> None:
   """Writes a line to stderr for each of the first files, and how many there are."""
   for path, reason in skipped[:_SHOWN]:
-    print(f'warning: {path}: {reason}', file=sys.stderr)
+    print(one_line(f'warning: {path}: {reason}'), file=sys.stderr)
   if skipped:
     what = 'image was' if len(skipped) == 1 else 'images were'
     more = f', {len(skipped) - _SHOWN} more than are named above' if len(skipped) > _SHOWN else ''

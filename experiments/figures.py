@@ -50,7 +50,7 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
     try:
       figure = make(*arguments)
     except UserError as error:  # its data have moved, say; the others' have not
-      print(f'{folder}: no {what} drawn: {message(str(error))}', file=sys.stderr)
+      print(message(f'{folder}: no {what} drawn: {error}'), file=sys.stderr)
     else:
       name = f'{_slug(runs[folder])}_{what.replace(" ", "_")}'
       paths.append(save(figure, out, name, taken))

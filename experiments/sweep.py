@@ -7,6 +7,7 @@ all); patterns are separated by commas. Each run has its folder, DIR/SETTING/see
 `--workdir=DIR` (default: runs/sweep); what is finished is skipped, what was interrupted goes on, so
 the same command resumes. With `--vectorized` all seeds of a setting train in one program, in
 DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all runs.
+A sweep has at most 1,000 seeds.
 `--select_learning_rate=EPOCHS` first selects each setting's learning rate as the paper does, by
 trials of so many epochs.
 """

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import multiscale_inversion
 from experiments import cli, data_display, figures, predict, run
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.images import Skipped
+from multiscale_inversion.errors import UserError
 from tests.experiments import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
@@ -219,3 +221,80 @@ def test_a_line_says_what_was_read():
   )
   many = dataset._replace(class_names=tuple('abcdefghijklm'))
   assert data_display.describe(many, Sampler(3, 4, 1, 1)).endswith(', i: 0 + 0, j: 0 + 0, 3 more')
+
+
+# Names of pictures, and where they go.
+
+
+@pytest.mark.parametrize('stems', [['x'] * 20_000, [f'x_{n}' for n in range(20_000)],
+                                   ['x', 'x_2'] * 10_000, ['n' * 300] * 20_000,
+                                   [f'{"n" * 300}{n}' for n in range(20_000)]],
+                         ids=['equal', 'different', 'mixed', 'long', 'long, different'])
+def test_names_are_found_in_linear_time(stems, monkeypatch):
+  """Counted: how often a name is looked for among those that are taken."""
+  looked = 0
+
+  class Counted(set):
+    def __contains__(self, name):
+      nonlocal looked
+      looked += 1
+      return super().__contains__(name)
+
+  monkeypatch.setattr(predict, 'set', Counted, raising=False)
+  names = predict._file_names([f'{n}/{stem}.png' for n, stem in enumerate(stems)])
+  assert len({*names.values()}) == len(stems)
+  assert len(stems) <= looked <= 4 * len(stems)
+
+
+@pytest.mark.parametrize('letter', ['n', 'é', '猫', '\U0001f408', '\udcff'])
+@pytest.mark.parametrize('longest', [255, 143])
+def test_long_names_are_cut_between_characters(letter, longest):
+  paths = [f'{n}/{letter * 250}.jpg' for n in range(12)]
+  names = [*predict._file_names(paths, longest).values()]
+  assert len({*names}) == len(paths)
+  size = len(os.fsencode(letter))
+  for name in names:
+    assert longest - 16 - size < len(os.fsencode(name)) <= longest
+    assert name.endswith('.png') and name.startswith(letter * 3)
+  assert os.fsencode(names[0]).decode('utf-8', 'surrogateescape') == names[0]
+
+
+def test_names_that_are_not_utf8_and_none():
+  paths = ['a/\udcff.png', 'b/\udcff.png', 'c/.png', 'd/..', 'e/', 'f/a\nb.png']
+  names = predict._file_names(paths)
+  assert [*names.values()][:2] == ['\udcff.png', '\udcff_2.png']
+  assert len({*names.values()}) == 6 and not any('/' in name for name in names.values())
+
+
+def test_pictures_are_written_over_no_file_elsewhere(tmp_path):
+  out, outside = tmp_path / 'predictions', tmp_path / 'outside'
+  out.mkdir()
+  outside.write_text('mine')
+  (out / 'x.png').symlink_to(outside)
+  (out / 'y.png').symlink_to(tmp_path / 'absent')
+  (out / 'z.png').write_text('old')
+  (out / 'z.png').chmod(0o640)
+  os.link(outside, out / 'hard.png')
+  for name in ('x', 'y', 'z', 'hard'):
+    predict._save(Image.new('L', (3, 3)), str(out / f'{name}.png'))
+    assert not (out / f'{name}.png').is_symlink()
+    assert Image.open(out / f'{name}.png').size == (3, 3)
+  assert outside.read_text() == 'mine' and not (tmp_path / 'absent').exists()
+  assert (out / 'z.png').stat().st_mode & 0o777 == 0o640
+  assert sorted(path.name for path in out.iterdir()) == ['hard.png', 'x.png', 'y.png', 'z.png']
+  (out / 'folder.png').mkdir()
+  with pytest.raises(UserError, match='is a folder'):
+    predict._save(Image.new('L', (3, 3)), str(out / 'folder.png'))
+
+
+def test_a_link_in_place_of_the_folder_of_pictures(trained, call, tmp_path):
+  folder, workdir, _ = trained
+  elsewhere, run_folder = tmp_path / 'elsewhere', tmp_path / 'run'
+  elsewhere.mkdir()
+  shutil.copytree(workdir, run_folder)
+  shutil.rmtree(run_folder / 'predictions', ignore_errors=True)
+  (run_folder / 'predictions').symlink_to(elsewhere)
+  process = call(f'--workdir={run_folder}', folder / 'upper part' / '2.png')
+  assert (process.returncode, process.stdout) == (2, '')
+  assert process.stderr.startswith(f'error: {run_folder}/predictions: a link, not a folder;')
+  assert not [*elsewhere.iterdir()]

@@ -1,11 +1,13 @@
 import json
 import math
+import os
 import statistics
+import sys
 
 import matplotlib.image
 import pytest
 
-from experiments import by_labels, records, report
+from experiments import by_labels, cli, records, report
 from multiscale_inversion import UserError
 from tests.experiments import tiny
 
@@ -184,3 +186,101 @@ def test_public_commands_name_no_folder_among_other_changes():
   command = 'python -m experiments.sweep --set=data.data_dir=../me/data,num_epochs=1 --seeds=0'
   expected = 'python -m experiments.sweep --set=data.data_dir=DIR,num_epochs=1 --seeds=0'
   assert records.public_command(command) == expected
+
+
+# The program, and what it writes to.
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+  """Runs the program here: (exit status, standard output, standard error)."""
+
+  def run(*arguments):
+    monkeypatch.setattr(sys, 'argv', ['report', *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+      cli.run(report.main, needs_config=False)
+    return end.value.code, *capsys.readouterr()
+
+  return run
+
+
+@pytest.fixture
+def results(tmp_path):
+  path = tmp_path / 'runs.json'
+  path.write_text(json.dumps([tiny.summary(seed=seed, test_error=seed) for seed in (0, 1)]))
+  return path
+
+
+def test_the_program(program, results, tmp_path):
+  status, said, _ = program(results, f'--out={tmp_path}/new/out')
+  assert status == 0 and '| 0.50 ± 0.71 | 0: 0.00, 1: 1.00 |' in said
+  out = tmp_path / 'new' / 'out'
+  assert (out / 'table.md').read_text() == said
+  assert report.load_runs([str(out / 'runs.json')])[1]['test_error'] == 1
+  assert sorted(path.suffix for path in out.iterdir()) == ['.csv'] * 3 + ['.json'] + ['.md'] * 4
+
+
+def test_places_that_cannot_be_written(program, results, tmp_path):
+  (tmp_path / 'file').write_text('mine')
+  os.mkfifo(tmp_path / 'pipe')
+  (tmp_path / 'taken' / 'table.md').mkdir(parents=True)
+  for out, said in (
+    ('file', f'--out: {tmp_path}/file cannot be made a folder: File exists'),
+    ('file/in', f'--out: {tmp_path}/file/in cannot be made a folder: Not a directory'),
+    ('pipe', f'--out: {tmp_path}/pipe cannot be made a folder: File exists'),
+    ('n' * 300, f'--out: {tmp_path}/{"n" * 300} cannot be made a folder: File name too long'),
+    ('taken', f'{tmp_path}/taken/table.md: is a folder; allowed: a regular file'),
+  ):
+    assert program(results, f'--out={tmp_path}/{out}') == (2, '', f'error: {said}\n')
+  assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_input_that_is_none(program, tmp_path):
+  (tmp_path / 'image.png').write_bytes(b'\x89PNG\r\n\x1a\n')
+  (tmp_path / 'unfinished').mkdir()
+  os.mkfifo(tmp_path / 'pipe')
+  for name in ('image.png', 'unfinished', 'pipe', 'absent'):
+    status, out, said = program(tmp_path / name, f'--out={tmp_path}/out')
+    assert (status, out) == (2, '') and said.startswith(f'error: {tmp_path}/{name}: ')
+    assert said.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
+def test_pages_that_are_none(program, results, tmp_path):
+  mark = '<!-- table: runs.json -->\nold\n<!-- end of table -->\n'
+  (tmp_path / 'latin.md').write_bytes(mark.encode() + b'\xe9')
+  (tmp_path / 'lacks.md').write_text(mark + mark.replace('runs', 'absent'))
+  (tmp_path / 'folder.md').write_text(
+    '<!-- paper table 1: absent -->\n<!-- end of paper table 1 -->\n'
+  )
+  os.mkfifo(tmp_path / 'pipe.md')
+  for name, said in (
+    ('latin.md', f'{tmp_path}/latin.md: not UTF-8 text (byte 52)'),
+    ('lacks.md', f'{tmp_path}/absent.json: no such file'),
+    ('folder.md', f'{tmp_path}/absent: not a folder of result files: No such file or directory'),
+    ('pipe.md', f'{tmp_path}/pipe.md: is a named pipe; allowed: a regular file'),
+    ('', f'{tmp_path}/: is a folder; allowed: a regular file'),
+    ('none.md', f'{tmp_path}/none.md: no such file'),
+  ):
+    before = (tmp_path / name).read_bytes() if name[:1] in ('l', 'f') else None
+    assert program(f'--update={tmp_path}/{name}') == (2, '', f'error: {said}\n')
+    assert before is None or (tmp_path / name).read_bytes() == before
+
+
+def test_a_page_keeps_its_line_ends_its_link_and_its_permissions(program, results, tmp_path):
+  page, link = tmp_path / 'page.md', tmp_path / 'link.md'
+  page.write_bytes(b'a\r\n<!-- table: runs.json -->\r\nold\r\n<!-- end of table -->\r\nz')
+  page.chmod(0o664)
+  link.symlink_to(page)
+  assert program(f'--update={link}')[0] == 0
+  renewed = page.read_bytes()
+  assert renewed.startswith(b'a\r\n<!-- table: runs.json -->\r\n| data set |')
+  assert renewed.endswith(b' |\r\n<!-- end of table -->\r\nz')
+  assert renewed.count(b'\n') == renewed.count(b'\r\n')
+  assert link.is_symlink() and page.stat().st_mode & 0o777 == 0o664
+
+
+def test_a_table_of_names_with_signs_of_its_own():
+  run = tiny.summary(dataset='a|b\nc')
+  line = report.table([run]).splitlines()[2]
+  assert line.startswith(r'| a\|b\nc | 50 | ')
+  assert len(report.table([run]).splitlines()) == 3
