@@ -2,8 +2,8 @@
 
 A configuration file returns this one with few values changed; any value can be changed on the
 command line too, `--config.seed=1`. Under `network` and `objective`, None leaves an option to the
-network's or the objective's own default, the paper's where the paper has one; `config.json` in a
-run's folder holds the values used.
+network's or the objective's own default, the paper's where the paper has one, or to the recipe's;
+`config.json` in a run's folder holds the values used.
 """
 
 from ml_collections import ConfigDict
@@ -13,6 +13,9 @@ from ml_collections.config_dict import placeholder
 def get_config() -> ConfigDict:
   """Returns the defaults, a new object each time."""
   config = ConfigDict()
+
+  # 'paper', or 'few_labels': other defaults of options that go together, see recipes.py.
+  config.recipe = 'paper'
 
   config.data = ConfigDict()
   config.data.name = 'svhn_cropped'

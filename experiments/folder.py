@@ -1,7 +1,7 @@
-"""Your own images, all labels that they have: the paper's objective on a small network.
+"""Your own images, all labels that they have: the multiscale objective on a small network.
 
 Not in the paper. Resnet2-32 (Table 1's network with the mean pooling of Tables 2 and 3), images of
-32x32 pixels, 100 epochs.
+32x32 pixels, 100 epochs, the recipe for few labels (`--config.recipe=paper` for the paper's).
 
     python -m experiments.main --config=experiments/folder.py --config.data.data_dir=DIR
 
@@ -35,5 +35,6 @@ def get_config():
   config.network.name = 'resnet'
   config.network.blocks_per_group = 2
   config.network.width = 32
+  config.recipe = 'few_labels'
   config.num_epochs = 100
   return config

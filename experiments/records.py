@@ -19,8 +19,10 @@ from multiscale_inversion.data.checksum import checksum
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs.folder import RunFolder
 
-# What may differ when a run is resumed: where things are, and how often one looks.
+# What may differ when a run is resumed: where things are, how often one looks, and the name of what
+# other keys hold.
 FREE_KEYS = (
+    'recipe',
     'data.data_dir',
     'data.note',
     'data.placement',

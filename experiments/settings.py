@@ -48,13 +48,6 @@ TOPOLOGIES = {
     'gru': digits_gru,
     'vit': digits_vit,
 }
-# What `digits_50.py` changes of the paper's protocol, beside the network and the number of epochs.
-_PROTOCOL = (
-    'network.batch_norm_inverse',
-    'network.dropout_rate',
-    'objective.reduction',
-    'objective.unlabeled',
-)
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
 ABLATIONS = {
@@ -123,7 +116,7 @@ def _studies() -> dict[str, dict[str, Any]]:
     for number in DIGITS_LABELS:
       changes = {'data.num_labeled': number, 'objective.name': objective}
       found[f'digits_{number}/{objective}'] = changes
-      found[f'digits_{number}_paper/{objective}'] = changes | dict.fromkeys(_PROTOCOL)
+      found[f'digits_{number}_paper/{objective}'] = changes | {'recipe': 'paper'}
     for dataset in ('mnist', 'fashion_mnist'):
       data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
       found[f'{dataset}_small_50/{objective}'] = data | _SMALL

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments.validation import chosen_options, data_options
+from experiments.validation import chosen_options, data_options, resolve
 from multiscale_inversion import (
     data,
     evaluation,
@@ -103,6 +103,7 @@ def build(config: ConfigDict) -> Setup:
   Raises:
     UserError: if the data set is absent, or the configuration does not fit it.
   """
+  config = resolve(config)
   # What can fail without the data fails before they are read.
   objective = objectives.create(config.objective.name, **chosen_options(config.objective))
   options = chosen_options(config.network)

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments import defaults, kinds
-from multiscale_inversion import data, losses, networks, objectives, precision, seeds
+from multiscale_inversion import data, losses, networks, objectives, precision, recipes, seeds
 from multiscale_inversion.data import augmentation, corruption, images
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import HUGE, UserError, in_choices, in_range
@@ -56,6 +56,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'objective.epsilon': in_range(0, 1e6),
     'objective.xi': in_range(1e-12, 1e6),
     'objective.num_iterations': in_range(0, 100),
+    'recipe': in_choices(lambda: recipes.NAMES),
     'seed': in_range(0, HUGE),
     'num_seeds': in_range(1, MAX_SEEDS),
     'seeds_mode': in_choices(lambda: seeds.MODES),
@@ -184,6 +185,8 @@ def data_options(config: ConfigDict) -> dict[str, Any]:
 def resolve(config: ConfigDict, known_only: bool = False) -> ConfigDict:
   """Returns the configuration with the defaults of its data set, network and objective filled in.
 
+  Those that its recipe changes are the recipe's.
+
   An option that the data set, the network or the objective does not take stays None.
 
   Args:
@@ -196,11 +199,12 @@ def resolve(config: ConfigDict, known_only: bool = False) -> ConfigDict:
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    for section, defaults_of in (
-        (config.data, data.defaults),
-        (config.network, networks.defaults),
-        (config.objective, objectives.defaults),
+    for name, defaults_of in (
+        ('data', data.defaults),
+        ('network', networks.defaults),
+        ('objective', objectives.defaults),
     ):
+      section, recipe = config[name], recipes.defaults(config.recipe, name)
       try:
         options = defaults_of(section.name)
       except UserError:
@@ -209,5 +213,5 @@ def resolve(config: ConfigDict, known_only: bool = False) -> ConfigDict:
         continue
       for key, value in section.items():
         if value is None and key in options:
-          section[key] = options[key]
+          section[key] = recipe.get(key, options[key])
   return config

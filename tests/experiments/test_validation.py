@@ -12,7 +12,7 @@ TOP = (
   'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
   'decay_reference_epochs, eval_batch_size, eval_every_epochs, labeled_fraction, learning_rate, '
   'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
-  'rematerialize, seed, seeds_mode'
+  'recipe, rematerialize, seed, seeds_mode'
 )
 DATA = (
   'channels, corruption, corruption_level, data_dir, image_size, max_megapixels, name, note, '

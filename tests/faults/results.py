@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LEFTOVERS = ('.part', '.orbax-checkpoint-tmp')
+# What differs between equal runs beside times; a digest of the notes counts their times, too.
+_OTHER = ('command', 'data_dir', 'commit', 'commit_dirty', 'sha256')
 
 
 class Result(NamedTuple):
@@ -106,6 +108,6 @@ def _timeless(value: Any) -> Any:
     return {
         key: _timeless(inner)
         for key, inner in value.items()
-        if 'time' not in key and key not in ('command', 'data_dir')
+        if 'time' not in key and key not in _OTHER
     }
   return list(map(_timeless, value)) if isinstance(value, list) else value
