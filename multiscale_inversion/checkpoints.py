@@ -55,11 +55,15 @@ class Checkpoints:
     directory: the folder; made when the first checkpoint is saved.
 
   Raises:
-    UserError: if there is a file of this name.
+    UserError: if there is a file of this name, or the path is not UTF-8.
   """
 
   def __init__(self, directory: str):
     self._directory = os.path.abspath(directory)
+    try:
+      self._directory.encode()
+    except UnicodeEncodeError as error:
+      raise UserError(f'{directory}: not a path in UTF-8, which Orbax needs') from error
     if os.path.lexists(self._directory) and not os.path.isdir(self._directory):
       raise UserError(f'{directory}: not a folder; allowed: the folder of checkpoints, or none')
     self._manager: ocp.CheckpointManager | None = None

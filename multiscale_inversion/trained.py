@@ -161,7 +161,22 @@ def load(directory: str, seed: int | None = None) -> Trained:
   variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
   variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, directory)
   variables = jax.tree.map(jnp.asarray, variables)
+  if not checkpoint.notes.get('files'):  # An older version's: nothing else says that they belong.
+    _check_fit(network, variables, image_shape, folder.checkpoints)
   return Trained(network, variables, class_names, image_shape, checkpoint.step, matmul_precision)
+
+
+def _check_fit(
+    network: Network, variables: Any, image_shape: tuple[int, ...], checkpoints: str
+) -> None:
+  """Raise a `UserError` unless the variables are those of the network."""
+  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  try:
+    jax.eval_shape(network.apply, variables, images)
+  except Exception as error:  # Flax, JAX and layers raise what they like
+    raise UserError(
+        f'{checkpoints}: not of the network in {CONFIG}; allowed: the folder as it was saved'
+    ) from error
 
 
 def _of_seed(variables: Any, first: int, count: int, seed: int | None, directory: str) -> Any:

@@ -245,14 +245,33 @@ def test_what_killed_saves_left_is_removed(workdir, whole):
   assert not list((workdir / 'checkpoints').glob('*tmp*'))
 
 
-def test_checkpoints_of_older_versions(workdir, whole, monkeypatch):
-  """Without digests, and without the step: as they were."""
-  folder = str(workdir / 'checkpoints')
-  found = Checkpoints(folder).restore_variables()
-  old = {key: found.notes[key] for key in ('wall_time_s', 'test_errors', 'scalars')}
+def older_version(workdir):
+  """Makes checkpoints of an older version: without digests, and without the step."""
   for path in (workdir / 'checkpoints').glob('*/notes/metadata'):
+    notes = json.loads(path.read_text())['notes']
+    old = {key: notes[key] for key in ('wall_time_s', 'test_errors', 'scalars')}
     path.write_text(json.dumps(old))
+
+
+def test_checkpoints_of_older_versions(workdir, whole):
+  older_version(workdir)
+  assert multiscale_inversion.load(str(workdir)).step == STOPPED
   go_on(workdir, whole)
+
+
+def test_a_checkpoint_of_another_network(workdir):
+  """Of an older version, which keeps no digest of the configuration."""
+  older_version(workdir)
+  content = json.loads((workdir / 'config.json').read_text())
+  content['network']['width'] = 3
+  (workdir / 'config.json').write_text(json.dumps(content))
+  with pytest.raises(UserError, match=r'checkpoints: not of the network in config\.json'):
+    multiscale_inversion.load(str(workdir))
+
+
+def test_a_path_that_is_not_utf_8(tmp_path):
+  with pytest.raises(UserError, match='not a path in UTF-8'):
+    Checkpoints(str(tmp_path / 'a\udcff'))
 
 
 def test_another_structure(workdir):
