@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from flax.core import DenyList, freeze
 
-from multiscale_inversion import UserError, invert, invert_module, networks, objectives, trained
+from multiscale_inversion import (
+  UserError,
+  data,
+  invert,
+  invert_module,
+  networks,
+  objectives,
+  trained,
+)
 from multiscale_inversion.inversion import Inversion
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
@@ -225,6 +233,13 @@ def test_arguments_of_objectives(change, error, message):
   (lambda: networks.create('resnet', 5, dropout_rate='x'), "network.dropout_rate: 'x' is out of"),
   (lambda: networks.create('resnet', 5, dtype='float99'), "dtype: 'float99'; allowed"),
   (lambda: networks.create('resnet', 5, dtype='int32'), "dtype: 'int32'; allowed"),
+  (lambda: data.split([0.0, 1.0], 2, 0), 'labels: of shape (2,) and type float64; allowed: int'),
+  (lambda: data.split([[0, 1]], 2, 0), 'labels: of shape (1, 2)'),
+  (lambda: data.split([0, 1], '2', 0), "data.num_labeled: '2'; allowed: a whole number"),
+  (lambda: data.split([0, 1], 2, -1), 'seed: -1 is out of range; allowed: [0, '),
+  (lambda: data.split([-1, -1], 0, 0), 'data.num_labeled: 0; allowed'),
+  (lambda: data.Sampler(5.0, 5, 2, 2), 'num_labeled: 5.0; allowed: a whole number'),
+  (lambda: data.Sampler(5, 5, None, 2), 'labeled_per_batch: None; allowed: a whole number'),
   (lambda: objectives.create(None), 'objective.name: unknown None; allowed'),
   (lambda: objectives.create('convex', alpha='a', beta=0.5), "objective.alpha: 'a' is out of"),
   (lambda: objectives.create('mean_teacher', decay='x'), "objective.decay: 'x' is out of range"),

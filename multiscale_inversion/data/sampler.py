@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import HUGE, UserError, check_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Sampler:
   unlabeled_per_batch: int
 
   def __post_init__(self):
+    for field in dataclasses.fields(self):
+      check_whole(field.name, getattr(self, field.name), -HUGE)  # their ranges are named below
     if min(self.labeled_per_batch, self.unlabeled_per_batch) < 1:
       raise UserError(
           f'batch_size and labeled_fraction: {self.labeled_per_batch} labeled and '

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.errors import HUGE, UserError, check_choice, check_whole
 
 UNLABELED = ('rest', 'all')
 
@@ -44,13 +44,20 @@ def split(
     UserError: if there are fewer labels than classes, or a class has too few images.
   """
   check_choice('data.unlabeled', unlabeled, UNLABELED)
+  labels = np.asarray(labels)
+  if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    raise UserError(
+        f'labels: of shape {labels.shape} and type {labels.dtype}; allowed: integers, shape (N,)'
+    )
+  check_whole('seed', seed, 0, 2**32 - 1)
   everything = np.arange(len(labels), dtype=np.int32)
   having_label = everything[labels >= 0]
   if num_labeled is None:
     return _split(having_label, everything, unlabeled)
+  check_whole('data.num_labeled', num_labeled, -HUGE)  # its range is named below
   classes = np.unique(labels[having_label])
   most = len(having_label)
-  if not len(classes) <= num_labeled <= most:
+  if not 0 < len(classes) <= num_labeled <= most:
     raise UserError(
         f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {most}'
     )
