@@ -20,6 +20,8 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
+from experiments import environment
+
 LIMIT = 120.0  # seconds until a process counts as hanging; an undisturbed one takes two
 _BYTES = 6 * 2**30  # of memory
 
@@ -135,6 +137,7 @@ def _end(action: Callable[[], int | None], files: list[pathlib.Path]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, file in enumerate(files, 1):
       os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
+    environment.begin()  # as `experiments/__init__.py` does for a program
     status = action() or 0
   except SystemExit as ending:
     status = ending.code if isinstance(ending.code, int) else 1
