@@ -140,7 +140,6 @@ def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
   """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
   # What libraries say of an error, tracebacks among it, the error says here in one line.
   logging.set_verbosity(logging.FATAL)
-  sys.unraisablehook = _ignore_closed_loops
   with streams.guarded():
     if {'--help', '-h'} & {*sys.argv[1:]}:
       print(sys.modules[main.__module__].__doc__)
@@ -170,12 +169,6 @@ def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     return INTERRUPTED
-
-
-def _ignore_closed_loops(unraisable) -> None:
-  """Pass over what ends too late: reading a damaged checkpoint, Orbax leaves other reads behind."""
-  if 'Event loop is closed' not in str(unraisable.exc_value):
-    sys.__unraisablehook__(unraisable)
 
 
 def refuse_arguments(argv: list[str]) -> None:

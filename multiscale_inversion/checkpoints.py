@@ -1,11 +1,13 @@
 """Checkpoints of a training under way, each checked against its digests when it is read."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -260,13 +262,27 @@ def all_finite(tree: Any) -> bool:
 
 def _restore(folder: str, item: str, arguments: Callable[[], Any]) -> Any:
   """Read one item of a checkpoint in the structure in which it was saved."""
+  before = sys.unraisablehook
+  sys.unraisablehook = functools.partial(_pass_over_late_reads, before)
   try:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-      return reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
+      found = reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
+    sys.unraisablehook = before
+    return found
   except MemoryError:
     raise
   except Exception as error:  # orbax raises whatever damaged files make it stumble over
     raise _Damaged(f'{item} cannot be read') from error
+
+
+def _pass_over_late_reads(otherwise: Callable[[Any], None], unraisable: Any) -> None:
+  """Say nothing of reads that end when nobody waits for them any more.
+
+  After the first array of a damaged checkpoint that cannot be read, Orbax leaves the others' reads
+  under way, whose ends, in threads of their own, find no event loop.
+  """
+  if 'Event loop is closed' not in str(unraisable.exc_value):
+    otherwise(unraisable)
 
 
 def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LEFTOVERS = ('.part', '.orbax-checkpoint-tmp')
-# What differs between equal runs beside times; a digest of the notes counts their times, too.
-_OTHER = ('command', 'data_dir', 'commit', 'commit_dirty', 'sha256')
+# What differs between equal runs beside times; a digest of the notes counts their times, too. The
+# records are compared themselves, where none may be lost.
+_OTHER = ('command', 'data_dir', 'commit', 'commit_dirty', 'sha256', 'num_records')
 
 
 class Result(NamedTuple):
