@@ -179,7 +179,7 @@ def test_entropy_lies_between_zero_and_the_logarithm_of_the_classes(classes):
   (lambda: losses.reconstruction(jnp.ones((3, 2)), jnp.ones((3, 1))), UserError,
    r'r has the shape \(3, 1\); allowed: \[3, 2\]'),
   (lambda: losses.dimension(jnp.ones(())), UserError, r'z has the shape \(\)'),
-], ids=str)
+], ids=lambda value: value if isinstance(value, str) else getattr(value, '__name__', ''))
 def test_ranks_and_types_are_checked(call, error, message):
   with pytest.raises(error, match=message):
     call()
