@@ -18,7 +18,7 @@ import optax
 
 from benchmarks import timing
 from multiscale_inversion import networks, objectives, precision, training
-from multiscale_inversion.networks import convolution
+from multiscale_inversion.nn import convolution
 
 NETWORKS = {
     'large_cnn': ('large_cnn', {}),

@@ -18,10 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import timing
-from experiments import digits_50, records, run
-from experiments import setup as setup_lib
-from experiments.validation import resolve
+from experiments import digits_50
 from multiscale_inversion import training
+from multiscale_inversion.runs import build as setup_lib
+from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs import records
+from multiscale_inversion.runs.config import resolve
 
 TOGETHER = 10  # bare steps
 

@@ -8,9 +8,9 @@ The settings `digits_methods/*`: Resnet2-32, 50 images of 8x8 a batch, by turns.
 import argparse
 
 from benchmarks import dispatch, timing
-from experiments import settings
-from experiments import setup as setup_lib
+from experiments.studies import settings
 from multiscale_inversion import training
+from multiscale_inversion.runs import build as setup_lib
 
 
 def make(name: str, num_steps: int):

@@ -11,9 +11,10 @@ import argparse
 import jax
 
 from benchmarks import timing
-from experiments import digits_50, steps
-from experiments import setup as setup_lib
-from experiments.validation import resolve
+from experiments import digits_50
+from multiscale_inversion.runs import build as setup_lib
+from multiscale_inversion.runs import steps
+from multiscale_inversion.runs.config import resolve
 
 
 def make(config, placement):

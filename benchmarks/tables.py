@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments import report
-from experiments.markdown import table
+from experiments.reporting.markdown import table
 from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 

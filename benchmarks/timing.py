@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments import records, source
 from multiscale_inversion import files
+from multiscale_inversion.runs import records, source
 
 
 def interleave(

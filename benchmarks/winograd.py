@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from multiscale_inversion.networks import convolution, winograd
+from multiscale_inversion.nn import convolution, winograd
 
 BATCH = 50
 SHAPES = ((34, 96, 96), (16, 192, 192), (32, 64, 64), (16, 128, 128), (8, 256, 256))

@@ -3,7 +3,7 @@
 import sys
 
 if sys.argv[:1] == ['-m']:  # what Python writes there while it looks for the program to run
-  from experiments import environment, stopping
+  from multiscale_inversion.cli import environment, stopping
 
   stopping.begin()
   environment.begin()

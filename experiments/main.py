@@ -16,11 +16,11 @@ from typing import Any
 
 from absl import flags
 
-from experiments import cli
-from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.stopping import StopRequest
 from multiscale_inversion import parallel
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
 
 flags.DEFINE_string('workdir', None, "The run's folder; default: runs/NAME.")
 _DISTRIBUTED = flags.DEFINE_string(

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import cli, finished, markdown, naming, records, setup
-from experiments.validation import from_record
+from experiments.reporting import markdown, naming
 from multiscale_inversion import files, trained
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs import finished, records
+from multiscale_inversion.runs.config import from_record
 
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.', allow_override=True)
 

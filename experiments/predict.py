@@ -25,10 +25,10 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from experiments import cli
-from experiments.text import one_line, shorten
 from multiscale_inversion import files, trained
-from multiscale_inversion.data import images as images_lib
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli.text import one_line, shorten
+from multiscale_inversion.data.sources import images as images_lib
 from multiscale_inversion.errors import UserError
 
 # Other programs have flags of these names; one process may import several.

@@ -6,8 +6,9 @@ The one program that needs TensorFlow (the extra `prepare`): TFDS prepares its s
 
 from absl import flags
 
-from experiments import cli
-from multiscale_inversion.data import dataset, tfds_source
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.data import dataset
+from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError, check_choice
 
 _DATA_DIR = flags.DEFINE_string(

@@ -24,22 +24,17 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import (
-    cli,
-    finished,
-    proposition_1_report,
-    records,
-    report,
-    restoring,
-    settings,
-    sweep,
-)
-from experiments import setup as setup_lib
+from experiments import report, sweep
 from experiments.main import StopRequest
-from experiments.run import Interrupted
+from experiments.reporting import proposition_1_report, restoring
+from experiments.studies import settings
 from multiscale_inversion import files, objectives, training
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.gradient_norms import GradientNorms, gradient_norms
+from multiscale_inversion.inversion.gradient_norms import GradientNorms, gradient_norms
+from multiscale_inversion.runs import build as setup_lib
+from multiscale_inversion.runs import finished, records
+from multiscale_inversion.runs.loop import Interrupted
 
 # --out and --update are report's; --workdir main's; --settings, --seeds and --set sweep's.
 _FIGURE = flags.DEFINE_string('figure', None, 'The figure; default: beside --out.')

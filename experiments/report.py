@@ -7,7 +7,7 @@ folder of `--out`:
 - `table.md`: a row an objective, with the mean, the standard deviation and each seed's test error;
 - `paper_table_1.md` to `_3.md` and `.csv`: the paper's tables, ours beside the published errors;
 - figures (PNG): the error against the number of labels, where there are several, and those of the
-  run folders, see `experiments/figures.py`.
+  run folders, see `experiments/reporting/figures.py`.
 
 With `--update FILE` it renews in a Markdown file every table between
 
@@ -34,23 +34,22 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments import (
-    aggregation,
-    by_labels,
-    cli,
-    differences,
-    figures,
-    finished,
-    markdown,
-    mistakes,
-    naming,
-    paper,
-    paper_tables,
-    proposition_1_report,
-    records,
+from experiments import mistakes
+from experiments.reporting import (
+  aggregation,
+  by_labels,
+  differences,
+  figures,
+  markdown,
+  naming,
+  paper_tables,
+  proposition_1_report,
 )
+from experiments.studies import paper
 from multiscale_inversion import files
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import finished, records
 
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to.')
 _UPDATE = flags.DEFINE_string('update', None, 'Markdown file whose tables are renewed.')

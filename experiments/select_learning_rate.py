@@ -18,11 +18,12 @@ import sys
 
 from ml_collections import ConfigDict
 
-from experiments import cli, finished
 from experiments.main import StopRequest
-from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.validation import chosen_options
 from multiscale_inversion import files, objectives
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.runs import finished
+from multiscale_inversion.runs.config import chosen_options
+from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
 
 RATES = (0.02, 0.002, 0.0002)
 

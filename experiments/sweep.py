@@ -2,7 +2,7 @@
 
     python -m experiments.sweep --settings='cifar10_8000/*' --seeds=0-3
 
-A setting is a row of the paper's tables or a study (`experiments/settings.py`; `--list` prints
+A setting is a row of the paper's tables or a study (`experiments/studies/settings.py`; `--list` prints
 all); patterns are separated by commas. Each run has its folder, DIR/SETTING/seed_N, under
 `--workdir=DIR` (default: runs/sweep); what is finished is skipped, what was interrupted goes on, so
 the same command resumes. With `--vectorized` all seeds of a setting train in one program, in
@@ -26,13 +26,17 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import cli, defaults, finished, overrides, records, select_learning_rate, settings
+from experiments import select_learning_rate
 from experiments.main import StopRequest
-from experiments.run import Diverged, Interrupted, train_and_evaluate
-from experiments.validation import MAX_SEEDS, check_key, flatten, resolve, validate
+from experiments.studies import settings
 from multiscale_inversion import files
+from multiscale_inversion.cli import overrides
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import HUGE, UserError
+from multiscale_inversion.runs import defaults, finished, records
+from multiscale_inversion.runs.config import MAX_SEEDS, check_key, flatten, resolve, validate
 from multiscale_inversion.runs.folder import RunFolder
+from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
 
 _BY_SEEDS = ('seed', 'num_seeds')
 

@@ -2,25 +2,60 @@
 
 Balestriero, Glotin and Baraniuk, "Semi-Supervised Learning Enabled by Multiscale Deep Neural
 Network Inversion", arXiv:1802.10172.
+
+Names are loaded when they are first used: a program answers signals before JAX is imported, and a
+researcher who only inverts a network waits for no checkpointing library.
 """
 
-from multiscale_inversion import (
-    data,
-    evaluation,
-    losses,
-    metrics,
-    networks,
-    objectives,
-    parallel,
-    precision,
-    training,
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from multiscale_inversion import (
+      data,
+      evaluation,
+      losses,
+      metrics,
+      networks,
+      objectives,
+      parallel,
+      precision,
+      training,
+  )
+  from multiscale_inversion.errors import UserError
+  from multiscale_inversion.inversion import (
+      Inversion,
+      hold_in_inverse,
+      invert,
+      invert_module,
+      invert_nnx_module,
+  )
+  from multiscale_inversion.trained import Trained, load
+  from multiscale_inversion.version import __version__
+
+_MODULES = (
+    'data',
+    'evaluation',
+    'losses',
+    'metrics',
+    'networks',
+    'objectives',
+    'parallel',
+    'precision',
+    'training',
 )
-from multiscale_inversion.any_module import invert_module
-from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion, hold_in_inverse, invert
-from multiscale_inversion.nnx_module import invert_nnx_module
-from multiscale_inversion.trained import Trained, load
-from multiscale_inversion.version import __version__
+# Where each other name is defined.
+_HOMES = {
+    'Inversion': 'inversion',
+    'Trained': 'trained',
+    'UserError': 'errors',
+    '__version__': 'version',
+    'hold_in_inverse': 'inversion',
+    'invert': 'inversion',
+    'invert_module': 'inversion',
+    'invert_nnx_module': 'inversion',
+    'load': 'trained',
+}
 
 __all__ = [
     'Inversion',
@@ -42,3 +77,18 @@ __all__ = [
     'precision',
     'training',
 ]
+
+
+def __getattr__(name: str) -> Any:
+  """Load a public name at its first use (PEP 562)."""
+  if name in _MODULES:
+    return importlib.import_module(f'{__name__}.{name}')
+  if name in _HOMES:
+    value = getattr(importlib.import_module(f'{__name__}.{_HOMES[name]}'), name)
+    globals()[name] = value
+    return value
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from multiscale_inversion import parallel
 from multiscale_inversion.arrays import as_array, as_shaped
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 
 
 def _as_logits(logits: Any) -> jax.Array:

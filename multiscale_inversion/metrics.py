@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 
 
 class Mean(NamedTuple):

@@ -14,7 +14,7 @@ from multiscale_inversion import networks, precision
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.network import Network
 from multiscale_inversion.runs.folder import CONFIG, RunFolder
 

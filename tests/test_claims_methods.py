@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from experiments import cifar10_methods, defaults, digits_methods, paper
+from experiments import cifar10_methods, digits_methods
+from experiments.studies import paper
 from multiscale_inversion import networks, objectives
-from multiscale_inversion.data import strong_augmentation
+from multiscale_inversion.data.augmentation import strong as strong_augmentation
+from multiscale_inversion.runs import defaults
 from tests.claims import RESULTS_PAGE, errors_of, mean, paired, runs_of, says
 
 NETWORKS = ('large_cnn', 'resnet', 'mlp', 'cnn_1d', 'lstm', 'gru', 'vit')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from multiscale_inversion import invert
-from multiscale_inversion.gradient_norms import gradient_norms
+from multiscale_inversion.inversion.gradient_norms import gradient_norms
 
 SIZES = (5, 4, 3)  # of x, z^(1), z^(2); the logits z^(3) are 2
 CLASSES = 2

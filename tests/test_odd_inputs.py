@@ -16,7 +16,7 @@ from multiscale_inversion import (
   objectives,
   trained,
 )
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from multiscale_inversion import networks, objectives, training
-from multiscale_inversion.networks import convolution
+from multiscale_inversion.nn import convolution
 
 OWN = convolution.default_implementation
 

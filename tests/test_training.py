@@ -12,7 +12,7 @@ import scipy.special
 from multiscale_inversion import invert, losses, networks, objectives, training
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks import resnet
 
 CLASSES = 5

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from multiscale_inversion.data import image_folder, svhn_mat, tfds_source
-from multiscale_inversion.data.images import Skipped
+from multiscale_inversion.data.sources import image_folder, svhn_mat, tfds_source
+from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.registry import Registry
 

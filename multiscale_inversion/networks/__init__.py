@@ -1,10 +1,8 @@
 """Networks as pure Flax modules that return every activation, one family a file."""
 
-from multiscale_inversion.networks.convolution import Conv, convolve
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.layered import LayeredNetwork
 from multiscale_inversion.networks.network import Network, merge_updates
-from multiscale_inversion.networks.normalization import BatchNorm
 from multiscale_inversion.networks.options import OPTION_CHECKS
 from multiscale_inversion.networks.registry import (
     constructor,
@@ -16,6 +14,8 @@ from multiscale_inversion.networks.registry import (
 )
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.unstaged import UnstagedNetwork
+from multiscale_inversion.nn.batch_norm import BatchNorm
+from multiscale_inversion.nn.convolution import Conv, convolve
 
 __all__ = [
     'OPTION_CHECKS',

@@ -8,10 +8,10 @@ New Deep Network Inversion", arXiv:1711.04313.
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.convolution import Conv
 from multiscale_inversion.networks.convolutional import ConvolutionalNetwork
 from multiscale_inversion.networks.normalized import LayerOptions, finish_layer
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.convolution import Conv
 
 
 class SignalLayer(nn.Module):

@@ -4,9 +4,9 @@
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.convolution import Conv
 from multiscale_inversion.networks.normalized import LayerOptions, NormalizedNetwork, finish_layer
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.convolution import Conv
 
 
 class ConvBlock(nn.Module):

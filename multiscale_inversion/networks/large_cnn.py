@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks import layers
 from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
 from multiscale_inversion.networks.normalized import LayerOptions
+from multiscale_inversion.nn import layers
 
 GLOBAL = 0
 # (number of filters by the width, size of filters, padding, pooling size), from the input on. The

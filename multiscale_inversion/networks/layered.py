@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.inversion import Inversion, invert
+from multiscale_inversion.inversion.stages import Inversion, invert
 from multiscale_inversion.networks.network import Network
 
 

@@ -4,8 +4,8 @@
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks import layers
 from multiscale_inversion.networks.normalized import LayerOptions, NormalizedNetwork, finish_layer
+from multiscale_inversion.nn import layers
 
 
 class DenseLayer(nn.Module):

@@ -8,7 +8,7 @@ import jax
 
 from multiscale_inversion.arrays import as_array
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 
 
 class Network(nn.Module):

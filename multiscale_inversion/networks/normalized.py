@@ -4,10 +4,10 @@ import dataclasses
 
 import jax
 
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
-from multiscale_inversion.networks.normalization import BatchNorm
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.batch_norm import BatchNorm
+from multiscale_inversion.nn.dropout import Dropout
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from multiscale_inversion.errors import check_whole, in_choices, in_range
-from multiscale_inversion.networks import layers, normalization
+from multiscale_inversion.nn import batch_norm as normalization
+from multiscale_inversion.nn import layers
 
 _positive = lambda key, value: check_whole(key, value, 1)
 

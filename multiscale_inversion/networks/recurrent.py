@@ -5,9 +5,9 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.dropout import Dropout
 
 
 class RecurrentLayer(nn.Module):

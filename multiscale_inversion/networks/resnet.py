@@ -3,10 +3,10 @@
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.convolution import Conv
 from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
 from multiscale_inversion.networks.normalized import LayerOptions
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.convolution import Conv
 
 NUM_GROUPS = 3
 

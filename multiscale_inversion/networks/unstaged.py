@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.any_module import capture, invert_module
-from multiscale_inversion.calls import Calls
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.calls import Calls
+from multiscale_inversion.inversion.linen import capture, invert_module
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.network import Network
 
 

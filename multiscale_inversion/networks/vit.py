@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks import layers
-from multiscale_inversion.networks.dropout import Dropout
 from multiscale_inversion.networks.layered import LayeredNetwork
+from multiscale_inversion.nn import layers
+from multiscale_inversion.nn.dropout import Dropout
 
 
 class PatchEmbedding(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images) -> images of the same shape
 Variables = dict[str, Any]  # `params` and `batch_stats`

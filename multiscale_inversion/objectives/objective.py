@@ -13,7 +13,7 @@ import numpy as np
 
 from multiscale_inversion.arrays import as_shaped
 from multiscale_inversion.errors import UserError, check_choice
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives.context import (
     Context,
     ContextTerm,

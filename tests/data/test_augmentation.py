@@ -10,7 +10,7 @@ import scipy.ndimage
 from PIL import Image, ImageEnhance
 
 from multiscale_inversion.data import augmentation, normalize
-from multiscale_inversion.data import strong_augmentation as strong
+from multiscale_inversion.data.augmentation import strong
 from multiscale_inversion.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('little_optimization')

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import setup
-from experiments.validation import validate
 from multiscale_inversion import data
 from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs.config import validate
 from tests.experiments import tiny
 
 LEVELS = {'gaussian': 0.5, 'occlusion': 0.25, 'pattern': 0.5}

@@ -11,7 +11,8 @@ import pytest
 import scipy.io
 
 from multiscale_inversion import data
-from multiscale_inversion.data import dataset, tfds_source
+from multiscale_inversion.data import dataset
+from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError
 
 REAL = pathlib.Path(__file__).resolve().parents[3] / 'shared' / 'tfds'

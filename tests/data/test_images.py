@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multiscale_inversion.data import images, png
+from multiscale_inversion.data.sources import images, png
 
 RANDOM = np.random.RandomState(0)
 COLORS = RANDOM.randint(0, 256, (6, 5, 3)).astype(np.uint8)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from multiscale_inversion.data import images, normalize
+from multiscale_inversion.data import normalize
+from multiscale_inversion.data.sources import images
 from tests.data import png_encoder as png
 
 RANDOM = np.random.RandomState(0)
@@ -152,7 +153,7 @@ def test_an_image_of_one_level_keeps_it(tmp_path):
 
 
 def test_the_stretching_is_the_same_in_bands(tmp_path, monkeypatch):
-  from multiscale_inversion.data import png as reader
+  from multiscale_inversion.data.sources import png as reader
 
   monkeypatch.setattr(reader, '_BAND', 20)
   for kind in png.KINDS:

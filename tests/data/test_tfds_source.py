@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from multiscale_inversion import data
-from multiscale_inversion.data import tfds_source
+from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError
 
 VERSION = str(tfds.builder_cls('mnist').VERSION)

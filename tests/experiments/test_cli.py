@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from experiments import cli, display
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.runs import display
 
 ROOT = pathlib.Path(cli.__file__).parents[1]
 LIMIT = 120.0  # seconds; more than a loaded machine needs
@@ -24,7 +25,7 @@ COMMAND = [sys.executable, '-m', 'experiments.main']
 DRIVER = '''
 import json, os, runpy, sys, tempfile, traceback, warnings
 import sklearn.datasets
-import experiments.cli, experiments.run
+import multiscale_inversion.cli.program, multiscale_inversion.runs.loop
 
 warnings.simplefilter('ignore')  # of JAX, about the fork
 

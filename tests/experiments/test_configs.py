@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import defaults, digits_methods
-from experiments.run import train_and_evaluate
-from experiments.validation import chosen_options, flatten, resolve, validate
+from experiments import digits_methods
 from multiscale_inversion import networks, objectives
 from multiscale_inversion.data import dataset
+from multiscale_inversion.runs import defaults
+from multiscale_inversion.runs.config import chosen_options, flatten, resolve, validate
+from multiscale_inversion.runs.loop import train_and_evaluate
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 NAMES = sorted(

@@ -10,7 +10,7 @@ import warnings
 import jax
 import pytest
 
-from experiments import environment
+from multiscale_inversion.cli import environment
 
 ROOT = pathlib.Path(environment.__file__).parents[1]
 LIMIT = 120.0  # seconds; more than a loaded machine needs

@@ -8,8 +8,8 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from experiments.fingerprint import describe
 from multiscale_inversion import objectives
+from multiscale_inversion.runs.fingerprint import describe
 
 
 def first(inversion, labels, mask, scale=1.0):

@@ -7,19 +7,17 @@ import os
 
 import pytest
 
-from experiments import (
+from experiments import mistakes, report
+from experiments.reporting import (
   by_labels,
   differences,
   figures,
-  finished,
-  mistakes,
   paper_tables,
   proposition_1_report,
-  records,
-  report,
 )
 from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import finished, records
 from tests.experiments import tiny
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(report.__file__)))

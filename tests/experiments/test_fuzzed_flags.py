@@ -5,11 +5,13 @@ import random
 import pytest
 from absl import flags
 
-from experiments import cli, defaults, main, predict, report, sweep  # noqa: F401 (their flags)
-from experiments import setup as setup_lib
-from experiments.validation import flatten, resolve, validate
+from experiments import main, predict, report, sweep  # noqa: F401 (their flags)
 from multiscale_inversion import data
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup_lib
+from multiscale_inversion.runs import defaults
+from multiscale_inversion.runs.config import flatten, resolve, validate
 
 DIGITS = '--config=experiments/digits_50.py'
 KEYS = sorted(flatten(defaults.get_config()))

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments import mistakes, run
+from experiments import mistakes
 from multiscale_inversion import UserError
+from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
 
 

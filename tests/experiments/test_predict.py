@@ -12,10 +12,14 @@ import pytest
 from PIL import Image
 
 import multiscale_inversion
-from experiments import cli, data_display, figures, predict, run
+from experiments import predict
+from experiments.reporting import figures
+from multiscale_inversion.cli import program as cli
 from multiscale_inversion.data import Dataset, Sampler
-from multiscale_inversion.data.images import Skipped
+from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import data_display
+from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')

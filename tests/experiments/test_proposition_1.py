@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from absl import flags
 
-from experiments import proposition_1, proposition_1_report, report, restoring, run, settings, sweep
+from experiments import proposition_1, report, sweep
+from experiments.reporting import proposition_1_report, restoring
+from experiments.studies import settings
 from multiscale_inversion import objectives
 from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
 
 CHANGES = {'network.width': 2, 'batch_size': 620, 'num_epochs': 1}

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from experiments import defaults, digits_50, folder, run, settings
-from experiments.validation import resolve, validate
+from experiments import digits_50, folder
+from experiments.studies import settings
 from multiscale_inversion import recipes
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import defaults
+from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs.config import resolve, validate
 from tests.experiments import tiny
 
 FEW = {'batch_norm_inverse': 'batch', 'dropout_rate': 0.1}, {

@@ -7,8 +7,11 @@ import sys
 import matplotlib.image
 import pytest
 
-from experiments import by_labels, cli, records, report
+from experiments import report
+from experiments.reporting import by_labels
 from multiscale_inversion import UserError
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.runs import records
 from tests.experiments import tiny
 
 

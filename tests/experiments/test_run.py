@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import pace, run, setup
 from multiscale_inversion import evaluation, training
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs import pace
 from tests.experiments import tiny
 
 # 1,247 unlabeled images, 310 a batch: 4 steps an epoch.

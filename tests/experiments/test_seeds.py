@@ -5,9 +5,11 @@ import statistics
 
 import pytest
 
-from experiments import figures, main, records, report, run
-from multiscale_inversion import writers
+from experiments import main, report
+from experiments.reporting import figures
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs import records, writers
 from tests.experiments import tiny
 
 SEEDS = (3, 4, 5)

@@ -1,7 +1,7 @@
 import pytest
 
 from experiments import digits_50, digits_methods, select_learning_rate
-from experiments.run import Diverged
+from multiscale_inversion.runs.loop import Diverged
 
 
 class _NeverStop:

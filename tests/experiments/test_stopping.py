@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from experiments import stopping
+from multiscale_inversion.cli import stopping
 
 ROOT = pathlib.Path(stopping.__file__).parents[1]
 LIMIT = 120.0  # seconds; more than a loaded machine needs

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from experiments import cli, streams, text
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli import streams, text
 from multiscale_inversion.errors import UserError
 
 # What a program prints: the mean and its deviation, names of files that are not UTF-8, anything.

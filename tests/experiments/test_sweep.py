@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from experiments import aggregation, figures, paper, paper_tables, report, run, settings, sweep
+from experiments import report, sweep
 from experiments.main import StopRequest
-from experiments.validation import validate
+from experiments.reporting import aggregation, figures, paper_tables
+from experiments.studies import paper, settings
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs.config import validate
 
 CHANGES = {
   'network.blocks_per_group': 1, 'network.width': 2, 'batch_size': 620, 'num_epochs': 2,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import multiscale_inversion
-from experiments import run, setup
 from multiscale_inversion import UserError, networks
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data import dataset
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')

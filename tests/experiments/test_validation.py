@@ -3,10 +3,12 @@
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import defaults, digits_50, mnist_50, setup, svhn_500
-from experiments.validation import chosen_options, flatten, resolve, unknown_key, validate
+from experiments import digits_50, mnist_50, svhn_500
 from multiscale_inversion import data, networks, objectives
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs import defaults
+from multiscale_inversion.runs.config import chosen_options, flatten, resolve, unknown_key, validate
 
 TOP = (
   'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '

@@ -1,6 +1,6 @@
 """A configuration that trains in a second, and a summary of a run that never was."""
 
-from experiments import defaults
+from multiscale_inversion.runs import defaults
 
 
 def config(**changes):

@@ -50,7 +50,7 @@ def _trial(made: Problem, mode: Mode, part: str):
 
 def _train_poisoned(mode: Mode, made: Problem, folder: pathlib.Path, part: str) -> int:
   """Train with NaN put into the state's first array at step STOP."""
-  from experiments import steps
+  from multiscale_inversion.runs import steps
 
   for kind in (steps.Resident, steps.Streamed):
     kind.advance = _poisoning(kind.advance, part)

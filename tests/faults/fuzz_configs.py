@@ -69,7 +69,9 @@ def _build(config, place: pathlib.Path, rng: random.Random) -> None:
   """Do what a run does with a configuration before it trains."""
   import jax
 
-  from experiments import records, setup, validation
+  from multiscale_inversion.runs import build as setup
+  from multiscale_inversion.runs import config as validation
+  from multiscale_inversion.runs import records
 
   validation.validate(config)
   resolved = validation.resolve(config)
@@ -96,7 +98,7 @@ def _parse(argv: list[str]):
   """Parse a command line as if it were the first of this process."""
   from absl import flags
 
-  from experiments import cli
+  from multiscale_inversion.cli import program as cli
 
   for name in [name for name in flags.FLAGS if name.startswith('config.')]:
     delattr(flags.FLAGS, name)
@@ -148,7 +150,8 @@ def _from_python(made: Problem, rng: random.Random) -> tuple[str, Callable[[], A
 
 
 def _known_keys() -> list[str]:
-  from experiments import defaults, validation
+  from multiscale_inversion.runs import config as validation
+  from multiscale_inversion.runs import defaults
 
   return sorted(validation.flatten(defaults.get_config()))
 

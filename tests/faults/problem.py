@@ -181,7 +181,8 @@ def train(
     should_stop: Callable[[int], bool],
 ) -> int:
   """Train in this process as `experiments.main` does, until `should_stop`; return the status."""
-  from experiments import cli, run
+  from multiscale_inversion.cli import program as cli
+  from multiscale_inversion.runs import loop as run
 
   sys.argv = ['main', *mode.arguments(images)]  # where the flags of a configuration look, too
   cli.parse(sys.argv)

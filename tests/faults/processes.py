@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
-from experiments import environment
+from multiscale_inversion.cli import environment
 
 LIMIT = 120.0  # seconds until a process counts as hanging; an undisturbed one takes two
 _BYTES = 6 * 2**30  # of memory

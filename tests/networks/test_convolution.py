@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from multiscale_inversion.networks import convolution
-from multiscale_inversion.networks.convolution import Conv, convolve
+from multiscale_inversion.nn import convolution
+from multiscale_inversion.nn.convolution import Conv, convolve
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

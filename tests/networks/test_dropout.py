@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from multiscale_inversion.networks import dropout
-from multiscale_inversion.networks.dropout import Dropout
+from multiscale_inversion.nn import dropout
+from multiscale_inversion.nn.dropout import Dropout
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks import layers
+from multiscale_inversion.nn import layers
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

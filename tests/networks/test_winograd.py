@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from multiscale_inversion.networks import winograd
+from multiscale_inversion.nn import winograd
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multiscale_inversion import objectives
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives import Context, Start, baselines
 from multiscale_inversion.objectives.baselines.virtual_adversarial import _unit
 

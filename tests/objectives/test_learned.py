@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from multiscale_inversion import UserError, objectives
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives import Start, learned
 
 pytest.importorskip('torch', reason='PyTorch, the independent oracle, is not installed')

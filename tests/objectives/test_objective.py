@@ -9,7 +9,7 @@ import pytest
 
 from multiscale_inversion import objectives
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion import Inversion
+from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives import Context, ContextTerm, Evaluation, Start, add
 
 LOGITS = np.array([[2.0, 0, -1], [0, 0.5, 0], [1, 1, 1], [3, -3, 0]])

@@ -1,0 +1,266 @@
+"""The paper's figures 2 to 5, drawn from run folders."""
+
+import io
+import os
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+
+from experiments.reporting import differences
+from experiments.reporting.naming import dataset_name, network_name, objective_name
+from multiscale_inversion import files, trained
+from multiscale_inversion.cli.text import file_name, in_figure, message
+from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup
+from multiscale_inversion.runs import finished, records
+from multiscale_inversion.runs.config import from_record
+
+matplotlib.use('Agg')
+
+_DPI = 150
+_NUM_IMAGES = 8
+_LONGEST_SLUG = 150  # bytes
+
+
+def draw(folders: Sequence[str], out: str) -> list[str]:
+  """Draws what the run folders allow.
+
+  For each run its curves (Fig. 3 and 4) and reconstructions (Fig. 5); for each pair of runs that
+  differ in `multiscale` against `global` alone, the layers' losses of both (Fig. 2). Of a run of
+  several seeds, the first one's.
+
+  Args:
+    folders: of finished runs.
+    out: the folder of the figures.
+
+  Returns:
+    The paths written.
+  """
+  runs = {folder: records.single_runs(finished.read_summary(folder))[0] for folder in folders}
+  paths, taken = [], set()
+
+  def add(what: str, folder: str, make: Callable[..., plt.Figure], *arguments: Any) -> None:
+    try:
+      figure = make(*arguments)
+    except UserError as error:  # its data have moved, say; the others' have not
+      print(message(f'{folder}: no {what} drawn: {error}'), file=sys.stderr)
+    else:
+      name = f'{_slug(runs[folder])}_{what.replace(" ", "_")}'
+      paths.append(save(figure, out, name, taken))
+
+  for folder, run in runs.items():
+    add('curves', folder, curves, folder, run)
+    add('reconstructions', folder, reconstructions, folder, run)
+  for multiscale, global_ in _pairs(runs):
+    add('against global', multiscale, layers_against, multiscale, global_, runs[multiscale])
+  return paths
+
+
+def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
+  """Folders of runs of both losses, equal in all else."""
+
+  def setting(run):
+    return repr({**differences.setting(run), 'objective.name': None, 'seed': run['seed']})
+
+  found = {(setting(run), run['objective']): folder for folder, run in runs.items()}
+  for (key, objective), folder in found.items():
+    if objective == 'multiscale' and (key, 'global') in found:
+      yield folder, found[key, 'global']
+
+
+def title(run: dict[str, Any]) -> str:
+  """Data set, labels, network and objective, in words."""
+  names = (dataset_name(run), f'{run["num_labeled"]} labels', network_name(run))
+  return ', '.join(map(in_figure, (*names, objective_name(run), f'seed {run["seed"]}')))
+
+
+def _slug(run: dict[str, Any]) -> str:
+  """The same as the beginning of a file's name."""
+  names = (dataset_name(run), run['num_labeled'], network_name(run), objective_name(run))
+  name = '_'.join(map(str, (*names, run['seed']))).replace(', ', '_').lower()
+  return file_name(name.replace('(', '').replace(')', ''), _LONGEST_SLUG)
+
+
+def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
+  """Writes a figure to a PNG and closes it; of names that occur again, the paths are numbered.
+
+  Args:
+    figure: the figure.
+    out: the folder.
+    name: without the ending, such as `text.file_name` makes.
+    taken: paths of earlier figures; the new one is added.
+
+  Returns:
+    The path.
+  """
+  path, number = os.path.join(out, name + '.png'), 1
+  while path in taken:  # what tells the runs apart is not in their names
+    number += 1
+    path = os.path.join(out, f'{name}_{number}.png')
+  taken.add(path)
+  write(figure, path)
+  return path
+
+
+def write(figure: plt.Figure, path: str) -> None:
+  """Writes a figure to a PNG file and closes it.
+
+  Raises:
+    UserError: if the file cannot be written.
+  """
+  content = io.BytesIO()
+  with warnings.catch_warnings():
+    # A class may have any name, and a data set a long one.
+    warnings.filterwarnings('ignore', r'Glyph .* missing from|constrained_layout not applied')
+    figure.savefig(content, dpi=_DPI, format='png')
+  plt.close(figure)
+  files.write_bytes(path, content.getvalue())
+
+
+def _series(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+  """Epochs and values of a scalar, where it was recorded and is finite."""
+  found = [(line['epoch'], line[name]) for line in lines if line.get(name) is not None]
+  return [epoch for epoch, _ in found], [value for _, value in found]
+
+
+def _depth(lines: Sequence[dict[str, Any]]) -> int:
+  return sum(name.startswith('train/reconstruction/') for name in lines[0])
+
+
+def _plot_layers(axes, lines, colors) -> None:
+  """A curve a layer, darker for inner layers."""
+  depth = _depth(lines)
+  for layer in range(depth):
+    epochs, values = _series(lines, f'train/reconstruction/{layer}')
+    shade = colors(0.35 + 0.65 * layer / max(1, depth - 1))
+    axes.plot(epochs, values, color=shade, linewidth=1.2, label=f'layer {layer}')
+  axes.set_yscale('log')
+  axes.set_xlabel('epoch')
+  axes.grid(alpha=0.3)
+
+
+_WEIGHT = 'train/weight/'
+
+
+def _plot_weights(axes, lines) -> None:
+  """A curve for each weight that learns."""
+  names = [name.removeprefix(_WEIGHT) for name in lines[0] if name.startswith(_WEIGHT)]
+  fixed = {'cross_entropy': 'tab:red', 'entropy': 'black'}
+  layers = [name for name in names if name not in fixed]
+  shades = plt.get_cmap('Blues')(np.linspace(0.35, 1, len(layers)))
+  colors = fixed | dict(zip(layers, shades, strict=True))
+  for name in names:
+    label = in_figure(name.replace('_', '-').replace('reconstruction/', 'layer '))
+    axes.plot(*_series(lines, _WEIGHT + name), color=colors[name], linewidth=1.2, label=label)
+  axes.set_xlabel('epoch')
+  axes.set_title('learned weights')
+  axes.legend(fontsize=7, loc='upper left', bbox_to_anchor=(1, 1))  # beside: no curve is covered
+  axes.grid(alpha=0.3)
+
+
+def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
+  """Cross-entropy and entropy; the layers' reconstruction losses; test accuracy (Fig. 3 and 4).
+
+  And the weights of the losses, where they learn.
+  """
+  lines = finished.read_metrics(folder, run['seed'])
+  learned = any(name.startswith(_WEIGHT) for name in lines[0])
+  count = 4 if learned else 3
+  figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
+  left, middle, right = panels[:3]
+  if learned:
+    _plot_weights(panels[3], lines)
+  for name, color in (('cross_entropy', 'tab:blue'), ('entropy', 'black')):
+    left.plot(*_series(lines, f'train/{name}'), color=color, label=name.replace('_', '-'))
+  left.set_yscale('log')
+  left.set_xlabel('epoch')
+  left.set_ylabel('nats')
+  left.set_title('cross-entropy (labeled), entropy (unlabeled)')
+  left.legend()
+  left.grid(alpha=0.3)
+  _plot_layers(middle, lines, plt.get_cmap('Blues'))
+  middle.set_title(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$ by layer')
+  middle.legend(fontsize=7, ncols=2)
+  epochs, errors = _series(lines, 'test/error')
+  right.plot(epochs, [100 - error for error in errors], color='tab:blue', marker='.')
+  right.set_xlabel('epoch')
+  right.set_ylabel('%')
+  right.set_title('test accuracy')
+  right.grid(alpha=0.3)
+  figure.suptitle(title(run))
+  return figure
+
+
+def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Figure:
+  """The layers' reconstruction losses of multiscale (blue) and global (red) training (Fig. 2)."""
+  figure, (left, right) = plt.subplots(
+      1, 2, figsize=(10, 4.2), layout='constrained', sharex=True, sharey=True
+  )
+  sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
+  for axes, folder, colors, name in sides:
+    _plot_layers(axes, finished.read_metrics(folder, run['seed']), plt.get_cmap(colors))
+    axes.set_title(f'{name} loss; darker: inner layers')
+    axes.legend(fontsize=7, ncols=2)
+  left.set_ylabel(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$')
+  figure.suptitle(title(run).rsplit(', ', 2)[0])
+  return figure
+
+
+def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
+  """Test images and their classes, above their r^(0) and its errors (Fig. 5)."""
+  images, found, errors, names = reconstruct(folder, run, _NUM_IMAGES)
+  figure, axes = plt.subplots(
+      2, len(images), figsize=(1.5 * len(images), 3.6), layout='constrained', squeeze=False
+  )
+  for column, (image, reconstruction) in enumerate(zip(images, found, strict=True)):
+    for row, shown in enumerate((image, reconstruction)):
+      # Gray where zero; the image's own range for both, so that amplitudes can be compared.
+      pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
+      axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
+      axes[row, column].set_axis_off()
+    axes[0, column].set_title(_class_title(names[column]), fontsize=9)
+    axes[1, column].set_title(f'{errors[column]:.3g}', fontsize=9)
+  below = 'below: reconstruction, $\\|x - r^{(0)}\\|^2 / D$'
+  figure.suptitle(f'{title(run)}\nabove: image, class; {below}', fontsize=10)
+  return figure
+
+
+def _class_title(name: str) -> str:
+  return in_figure(textwrap.shorten(name, 18, placeholder='...'))
+
+
+def reconstruct(
+    folder: str, run: dict[str, Any], count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+  """Reconstructs the first test images as training does, without dropout.
+
+  Batch norm takes the statistics of a batch of test images: an inverse that was trained through a
+  batch's statistics is not that of the evaluation, whose statistics are constants.
+
+  Returns:
+    The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
+    of their classes.
+  """
+  loaded = trained.load(folder, run['seed'])
+  config = from_record(run['config'])
+  dataset = setup.load_dataset(config)
+  images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))
+  network = loaded.network
+  if hasattr(network, 'dropout_rate'):
+    network = network.clone(dropout_rate=0.0)
+  rngs = {'dropout': jax.random.key(0)}  # of a network of a user's own that drops all the same
+  inverted = jax.jit(
+      lambda v, x: network.invert(v, x, train=True, rngs=rngs).reconstructions[0]
+  )(loaded.variables, images)
+  errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
+  names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
+  return (*(np.asarray(values[:count]) for values in (images, inverted, errors)), names)

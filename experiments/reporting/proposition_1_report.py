@@ -1,0 +1,204 @@
+"""The tables and the figure of the study of Proposition 1, from its result file."""
+
+import collections
+import os
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib import ticker
+
+from experiments.reporting import figures
+from experiments.reporting.markdown import mean_and_deviation, table
+from experiments.studies.settings import CORRUPTIONS, corruption_name
+from multiscale_inversion.runs import finished
+from multiscale_inversion.runs.config import from_record
+
+_COMMAND = '`python -m experiments.proposition_1 --out=results/proposition_1.json`'
+_NAMES = [corruption_name(*corruption) for corruption in CORRUPTIONS]
+_STAGES = ('initial', 'trained')
+_OBJECTIVES = ('multiscale', 'global')
+
+# (objective, corruption, L) -> the runs, one a seed
+Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
+
+
+def grouped(runs: Iterable[dict[str, Any]]) -> Groups:
+  """Runs by objective, corruption and number of layers."""
+  groups = collections.defaultdict(list)
+  for run in runs:
+    data = from_record(run['config']).data
+    name = corruption_name(data.corruption, data.corruption_level)
+    groups[run['objective'], name, run['proposition_1']['num_layers']].append(run)
+  return dict(groups)
+
+
+def _depths(groups: Groups) -> list[int]:
+  return sorted({depth for *_, depth in groups})
+
+
+def _corruptions(groups: Groups) -> list[str]:
+  """The study's own in its order, then others."""
+  found = {name for _, name, _ in groups}
+  return [n for n in _NAMES if n in found] + sorted(found - {*_NAMES})
+
+
+def share(run: dict[str, Any], stage: str) -> float:
+  """Layer 0's part of the sum of the norms of the layers' gradients."""
+  return run['proposition_1'][stage]['shares'][0]
+
+
+def exponent(runs: Sequence[dict[str, Any]], stage: str) -> float | None:
+  """The power p of the least squares fit share ~ L^p; the proposition says -1.
+
+  None where there is one depth only.
+  """
+  depths = [run['proposition_1']['num_layers'] for run in runs]
+  if len({*depths}) < 2:
+    return None
+  shares = [share(run, stage) for run in runs]
+  return float(np.polyfit(np.log(depths), np.log(shares), 1)[0])
+
+
+def render(path: str) -> str:
+  """The tables of a result file, or that there is none yet."""
+  if not os.path.lexists(path):
+    return f'Not measured yet: {_COMMAND}.\n'
+  runs = finished.read_propositions(path)
+  groups = grouped(runs)
+  epochs = sorted({round(run['num_epochs'], 2) for run in runs})
+  seeds = sorted({run['seed'] for run in runs})
+  where = (
+      f'Epochs: {", ".join(f"{e:g}" for e in epochs)}; seeds: {", ".join(map(str, seeds))}; '
+      f'`{runs[0]["command"]}`'
+  )
+  return f'{_main_table(groups)}\n{_exponents(groups)}\n{where}\n'
+
+
+def _mean(runs: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> str:
+  return f'{statistics.mean(map(value, runs)):.3f}' if runs else '-'
+
+
+def _main_table(groups: Groups) -> str:
+  head = [
+      'training images',
+      'L',
+      '1/L',
+      'share of layer 0, initial',
+      'trained',
+      'in the whole gradient, multiscale',
+      'global',
+      'test error, %, multiscale',
+      'global',
+  ]
+  rows = []
+  for name in _corruptions(groups):
+    for depth in _depths(groups):
+      multiscale, global_ = (groups.get((o, name, depth), []) for o in _OBJECTIVES)
+      rows.append([
+          name.replace('_', ' '),
+          depth,
+          f'{1 / depth:.3f}',
+          *(_mean(multiscale, lambda run, stage=stage: share(run, stage)) for stage in _STAGES),
+          _mean(multiscale, lambda run: run['proposition_1']['trained']['input_in_multiscale']),
+          _mean(global_, lambda run: run['proposition_1']['trained']['input_in_global']),
+          *(_errors(group) for group in (multiscale, global_)),
+      ])
+  return table(head, rows)
+
+
+def _errors(runs: Sequence[dict[str, Any]]) -> str:
+  return mean_and_deviation([run['test_error'] for run in runs]) if runs else '-'
+
+
+def _exponents(groups: Groups) -> str:
+  rows = []
+  for name in _corruptions(groups):
+    runs = [r for (o, n, _), g in groups.items() if (o, n) == ('multiscale', name) for r in g]
+    powers = [exponent(runs, stage) for stage in _STAGES]
+    rows.append([name.replace('_', ' '), *('-' if p is None else f'{p:.2f}' for p in powers)])
+  return table(['training images', 'p in share ~ L^p, initial', 'trained'], rows)
+
+
+def draw(runs: Sequence[dict[str, Any]], path: str) -> None:
+  """Draws the share of layer 0 against L, and the test error against the corruption.
+
+  Args:
+    runs: of the result file.
+    path: of the PNG.
+  """
+  groups = grouped(runs)
+  if not groups:
+    return
+  figure, (left, middle, right) = plt.subplots(
+      1, 3, figsize=(14, 4.6), layout='constrained', width_ratios=(1, 1, 0.7)
+  )
+  right.sharey(middle)
+  _draw_shares(left, groups)
+  _draw_errors(middle, groups, [n for n in _corruptions(groups) if _is_noise(n)], '-')
+  middle.set_xlabel('Gaussian noise, part of the largest pixel')
+  _draw_errors(right, groups, [n for n in _corruptions(groups) if not _is_noise(n)], '')
+  right.set_xlabel('part of the area, of the image')
+  right.set_ylabel('')
+  figure.suptitle('digits, 50 labels, corrupted training images: does noise matter less in depth?')
+  figures.write(figure, path)
+
+
+def _is_noise(name: str) -> bool:
+  return name == 'none' or name.startswith('gaussian')
+
+
+def _draw_shares(axes: plt.Axes, groups: Groups) -> None:
+  """Of multiscale training; dashed before it, solid after."""
+  depths = _depths(groups)
+  for index, name in enumerate(_corruptions(groups)):
+    for stage, line in zip(_STAGES, ('--', '-'), strict=True):
+      points = [
+          (depth, statistics.mean(share(run, stage) for run in groups['multiscale', name, depth]))
+          for depth in depths
+          if ('multiscale', name, depth) in groups
+      ]
+      if points:
+        label = name.replace('_', ' ') if stage == 'trained' else None
+        style = {'marker': 'o', 'markersize': 4, 'linewidth': 1.2}
+        axes.plot(*zip(*points, strict=True), line, color=f'C{index}', label=label, **style)
+  axes.plot(depths, [1 / depth for depth in depths], ':', color='black', label='1/L')
+  axes.set_xscale('log')
+  axes.set_yscale('log')
+  axes.set_xticks(depths, map(str, depths), minor=False)
+  axes.set_xticks([], minor=True)
+  for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+    ticks(ticker.StrMethodFormatter('{x:.2g}'))
+  axes.set_xlabel('number of layers, L')
+  axes.set_title('share of layer 0 in the gradient (multiscale)\ndashed: initial, solid: trained')
+  axes.legend(fontsize=7)
+  axes.grid(alpha=0.3, which='both')
+
+
+def _draw_errors(axes: plt.Axes, groups: Groups, names: Sequence[str], line: str) -> None:
+  depths = _depths(groups)
+  for objective, marker in zip(_OBJECTIVES, ('o', 's'), strict=True):
+    for index, depth in enumerate(depths):
+      found = [(i, groups.get((objective, name, depth))) for i, name in enumerate(names)]
+      points = [(i, statistics.mean(r['test_error'] for r in group)) for i, group in found if group]
+      if points:
+        style = line if objective == 'multiscale' else line.replace('-', '--')
+        label = f'{objective}, L = {depth}'
+        fill = None if objective == 'multiscale' else 'white'
+        axes.plot(
+            *zip(*points, strict=True),
+            linestyle=style or 'none',
+            marker=marker,
+            color=f'C{index}',
+            markerfacecolor=fill,
+            label=label,
+        )
+  labels = [name.removeprefix('gaussian_').replace('_', '\n') for name in names]
+  axes.set_xticks(range(len(names)), labels)
+  axes.set_ylabel('test error, %')
+  axes.set_title('test error')
+  if axes.lines:
+    axes.legend(fontsize=7)
+  axes.grid(alpha=0.3)

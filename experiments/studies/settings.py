@@ -1,0 +1,192 @@
+"""Named settings: a configuration each, for every own row of the paper and for studies of ours.
+
+`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
+`digits_50_paper/multiscale` (the same by the paper's protocol alone),
+`digits_50_ablation/stopped_target` (one change of that),
+`digits_50_proposition_1/global/2_blocks/gaussian_0.5` (of that, with corrupted training images),
+`digits_50_precision/bfloat16` (multiscale in another precision),
+`digits_methods/pi_model+multiscale` (by methods of others), `mnist_small_50/entropy` (by the
+paper's protocol) and `mnist_small_50_information/entropy` (with information in place of entropy)
+are ours (see `STUDIES`).
+"""
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments import (
+  digits_50,
+  digits_cnn_1d,
+  digits_gru,
+  digits_lstm,
+  digits_methods,
+  digits_mlp,
+  digits_vit,
+)
+from experiments.studies import paper
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import defaults, records
+from multiscale_inversion.runs.config import flatten, resolve
+
+OBJECTIVES = ('supervised', 'entropy', 'global', 'multiscale')
+DIGITS_LABELS = (20, 50, 100, 200)
+# Images of 28x28 on two cores: Resnet1-16max, 2,398 steps of 50.
+_SMALL = {
+    'network.name': 'resnet',
+    'network.blocks_per_group': 1,
+    'network.width': 16,
+    'network.pooling': 'max',
+    'num_epochs': 1,
+}
+TOPOLOGIES = {
+    'mlp': digits_mlp,
+    'cnn_1d': digits_cnn_1d,
+    'lstm': digits_lstm,
+    'gru': digits_gru,
+    'vit': digits_vit,
+}
+# One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
+# the paper leaves open.
+ABLATIONS = {
+    'inverse_batch': {'network.batch_norm_inverse': 'batch'},
+    'inverse_running': {'network.batch_norm_inverse': 'running'},
+    'stopped_target': {'objective.stop_target': True},
+    'group_means': {'objective.reduction': 'group'},
+    'inner_layers': {'objective.layers': (1, 2, 3, 4, 5, 6)},
+    'last_layers': {'objective.layers': (4, 5, 6)},
+    'information': {'objective.unlabeled': 'information'},
+    'no_entropy': {'objective.unlabeled': 'none'},
+    'layer_form': {'objective.form': 'layer'},
+    'input_form': {'objective.form': 'input'},
+    'learned_gradient': {'objective.name': 'learned', 'objective.rule': 'gradient'},
+    'learned_speed': {'objective.name': 'learned', 'objective.rule': 'speed'},
+    'labeled_fraction_0.2': {'labeled_fraction': 0.2, 'num_steps': 1960},
+    'labeled_fraction_0.8': {'labeled_fraction': 0.8, 'num_steps': 1960},
+    'unlabeled_all': {'data.unlabeled': 'all'},
+}
+
+# Of Proposition 1: the training images' corruption and its level; blocks in each of three groups.
+CORRUPTIONS = (
+    ('none', 0.0),
+    ('gaussian', 0.25),
+    ('gaussian', 0.5),
+    ('gaussian', 1.0),
+    ('occlusion', 0.25),
+    ('pattern', 0.5),
+)
+BLOCKS = (1, 2, 4)
+
+
+def _slug(label: str) -> str:
+  return label.lower().replace(',', '').replace(' ', '_')
+
+
+def of_row(table: paper.Table, row: paper.Row, num_labeled: int) -> str:
+  """The name of the setting of one of the paper's own rows."""
+  *network, objective = row.label.split(', ')[:2]
+  dataset = table.dataset.removesuffix('_cropped')
+  return f'{dataset}_{num_labeled}/{_slug(" ".join(network))}/{_slug(objective)}'
+
+
+def _from_paper() -> dict[str, dict[str, Any]]:
+  return {
+      of_row(table, row, number): {
+          'data.name': table.dataset,
+          'data.num_labeled': number,
+          **row.changes,
+      }
+      for table in paper.TABLES.values()
+      for row in table.rows
+      for number in table.labels
+      if row.changes is not None
+  }
+
+
+def corruption_name(name: str, level: float) -> str:
+  """`none`, or as `gaussian_0.5`."""
+  return name if name == 'none' else f'{name}_{level:g}'
+
+
+def _studies() -> dict[str, dict[str, Any]]:
+  found = {}
+  for objective in OBJECTIVES:
+    for number in DIGITS_LABELS:
+      changes = {'data.num_labeled': number, 'objective.name': objective}
+      found[f'digits_{number}/{objective}'] = changes
+      found[f'digits_{number}_paper/{objective}'] = changes | {'recipe': 'paper'}
+    for dataset in ('mnist', 'fashion_mnist'):
+      data = {'data.name': dataset, 'data.num_labeled': 50, 'objective.name': objective}
+      found[f'{dataset}_small_50/{objective}'] = data | _SMALL
+      if objective != 'supervised':
+        information = {'objective.unlabeled': 'information'}
+        found[f'{dataset}_small_50_information/{objective}'] = data | _SMALL | information
+  found |= {
+      f'digits_50_proposition_1/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
+          **found[f'digits_50_paper/{objective}'],
+          'network.blocks_per_group': blocks,
+          'data.corruption': corruption[0],
+          'data.corruption_level': corruption[1],
+          'num_epochs': 12,
+      }
+      for corruption in CORRUPTIONS
+      for blocks in BLOCKS
+      for objective in ('multiscale', 'global')
+  }
+  base = found['digits_50_paper/multiscale']
+  found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
+  found |= {
+      f'digits_topologies/{name}/{objective}': {'objective.name': objective}
+      for name in TOPOLOGIES
+      for objective in ('supervised', 'multiscale')
+  }
+  found |= {
+      f'digits_50_precision/{name}': {'precision': name} for name in ('float32', 'tf32', 'bfloat16')
+  }
+  methods = [*digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS)]
+  return found | {f'digits_methods/{name}': {} for name in methods}
+
+
+PAPER = _from_paper()
+STUDIES = _studies()
+
+
+def names() -> tuple[str, ...]:
+  """The names that `config` takes."""
+  return (*PAPER, *STUDIES)
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+  """The settings whose names match any of the patterns (as of file names: `*`), in their order.
+
+  Raises:
+    UserError: for a pattern that matches none.
+  """
+  for pattern in patterns:
+    if not fnmatch.filter(names(), pattern):
+      raise UserError(f'settings: {pattern!r} matches none; --list prints those there are')
+  return [name for name in names() if any(fnmatch.fnmatch(name, p) for p in patterns)]
+
+
+def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
+  """A configuration as a finished run records it, by dotted keys, without `free` ones."""
+  flat = flatten(ConfigDict(records.as_json(resolve(config, known_only=True).to_dict())))
+  return {key: value for key, value in flat.items() if key not in free}
+
+
+def config(name: str) -> ConfigDict:
+  """The configuration of a setting."""
+  made = _base(name)
+  made.update_from_flattened_dict({**PAPER, **STUDIES}[name])
+  return made
+
+
+def _base(name: str) -> ConfigDict:
+  """The configuration that a setting changes."""
+  study, *parts = name.split('/')
+  if study == 'digits_methods':
+    return digits_methods.get_config(parts[0])
+  if study == 'digits_topologies':
+    return TOPOLOGIES[parts[0]].get_config()
+  return (digits_50 if study.startswith('digits_') else defaults).get_config()

@@ -1,0 +1,1 @@
+"""What the programs share: arguments, streams, signals, the environment."""

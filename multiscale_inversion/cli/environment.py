@@ -1,0 +1,139 @@
+"""What a program's environment may have wrong, said in one line.
+
+Variables that JAX does not take end the program with status 2. A compilation cache that cannot be
+written is done without, after a warning. Imports the standard library alone: the programs begin
+here, before JAX is imported.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import traceback
+import types
+import warnings
+
+from multiscale_inversion.cli import text
+
+_CACHE = 'JAX_COMPILATION_CACHE_DIR'
+_PLATFORMS = ('JAX_PLATFORMS', 'JAX_PLATFORM_NAME')
+_USER_ERROR = 2
+_ADVICE = re.compile(r" *\(set JAX_PLATFORMS='' to .*")
+_LONGEST = 300  # characters of JAX's message
+_CACHE_FAILED = re.compile(r'Error (reading|writing) persistent compilation cache entry for .*?: ')
+
+
+def begin() -> None:
+  """Mend and check the environment of a program, and explain its errors from now on."""
+  os.environ['MPLBACKEND'] = 'agg'  # figures are written, never shown
+  check_cache()
+  sys.excepthook = _explain_or_trace
+  warnings.showwarning = _Warnings()
+
+
+def check_cache() -> None:
+  """Take the compilation cache out of the environment, with a warning, if it cannot be written."""
+  folder = os.environ.get(_CACHE)
+  if not folder or '://' in folder:  # a bucket
+    return
+  try:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix='.writable-') as file:
+      file.write(bytes(2**16))  # a full disk lets files be made, but not filled
+      file.flush()
+  except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    reason = getattr(error, 'strerror', None) or error
+    print(
+        f'warning: {_CACHE}={folder}: not a folder that can be written ({reason}); '
+        'compiled programs are not kept',
+        file=sys.stderr,
+    )
+    del os.environ[_CACHE]
+
+
+class _Warnings:
+  """Shows warnings as lines, without the place in the code; failures of the cache but once."""
+
+  def __init__(self):
+    self._said = False
+
+  def __call__(self, message, category, filename, lineno, file=None, line=None):
+    words = text.message(str(message))
+    if _CACHE_FAILED.match(words):
+      if self._said:
+        return
+      self._said = True
+      reason = _CACHE_FAILED.sub('', words)
+      words = (
+          f'{_CACHE}={os.environ.get(_CACHE, "")}: {reason}; what cannot be read or written is '
+          'compiled again'
+      )
+    print(f'warning: {words}', file=sys.stderr)
+
+
+def _explain_or_trace(
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+  """Print an error that comes from the environment as one line, and end; else its traceback."""
+  reason = None
+  with contextlib.suppress(Exception):
+    reason = explain(error)
+  if reason is None:
+    traceback.print_exception(kind, error, trace)
+    return
+  print(f'error: {reason}', file=sys.stderr)
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError):
+      stream.flush()
+  os._exit(_USER_ERROR)  # an exception hook cannot change the status
+
+
+def explain(error: BaseException) -> str | None:
+  """Return what of the environment an error comes from; None if it does not come from there.
+
+  Args:
+    error: what was raised, by an import or by the first use of a device.
+  """
+  if isinstance(error, (ImportError, ValueError)):
+    return _explain_value(error)
+  if isinstance(error, (AssertionError, RuntimeError)):
+    return _explain_platform(' '.join(str(error).split()))
+  return None
+
+
+def _explain_value(error: BaseException) -> str | None:
+  """Name the variable among JAX's whose value its import does not take."""
+  message = ' '.join(str(error).split())
+  for name, value in os.environ.items():
+    if name.startswith('JAX_') and (name in message or name.lower() in message):
+      return f'{name}={value}: {message}'
+  return None
+
+
+def _explain_platform(message: str) -> str | None:
+  """Name the variable that asks for devices which are not here; `message` is JAX's."""
+  jax = sys.modules.get('jax')
+  asked = [name for name in _PLATFORMS if os.environ.get(name)]
+  if jax is None or not asked or _has_devices(jax):
+    return None
+  name = asked[0]
+  value = os.environ[name]
+  for other in _PLATFORMS:
+    jax.config.update(other.lower(), None)
+  try:
+    found = {device.platform for device in jax.devices()}
+  except Exception:
+    found = set()
+  reason = _ADVICE.sub('', message)[:_LONGEST]
+  return (
+      f'{name}={value}: no such device works here{f" ({reason})" if reason else ""}; allowed: '
+      + ', '.join(sorted(found | {'cpu'}))
+  )
+
+
+def _has_devices(jax: types.ModuleType) -> bool:
+  try:
+    return bool(jax.devices())
+  except Exception:
+    return False

@@ -1,0 +1,225 @@
+"""What the programs share: their flags, and errors as one line each."""
+
+import errno
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from multiscale_inversion.cli import overrides, stopping, streams, text
+from multiscale_inversion.errors import StorageError, UserError
+from multiscale_inversion.runs.config import check_key, flatten
+
+USER_ERROR = 2
+STORAGE_ERROR = 3
+INTERRUPTED = stopping.INTERRUPTED
+
+# The changes of single values are ours, see `overrides`; this flag looks for none on its own.
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'A file of experiments/.', sys_argv=['program']
+)
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Absl's own: one reads arguments that no record of a run would show, the other hides mistakes.
+_REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
+
+
+def parse(argv: list[str], needs_config: bool = True) -> list[str]:
+  """Parses the flags.
+
+  Args:
+    argv: the program's name and its arguments.
+    needs_config: whether --config must be given.
+
+  Returns:
+    What is left of the arguments, the program's name first.
+
+  Raises:
+    UserError: for whatever is wrong in them.
+  """
+  given = overrides.split(argv)
+  if not given.file and (needs_config or given.file == ''):
+    raise UserError(f'--config: missing; allowed: {_allowed_configs()}')
+  name, *rest = given.rest
+  if given.file:
+    known = flatten(_load(given.file))
+    for key, _ in given.changes:
+      check_key(key, known)
+    rest = [f'--config={given.file}', *rest]
+  elif given.changes:
+    raise UserError(f'--config.{given.changes[0][0]}: changes no file; allowed: with --config=FILE')
+  rest = _parse_flags([name, *rest])
+  if given.file:
+    overrides.apply(CONFIG.value, given.changes)
+  return rest
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses the flags that this project's modules define, and no library's.
+
+  Returns:
+    What is left.
+
+  Raises:
+    UserError: for an unknown flag or a wrong value.
+  """
+  own = flags.FlagValues()
+  for name in flags.FLAGS:
+    module = flags.FLAGS.find_module_defining_flag(name)
+    if module in ('__main__', sys.argv[0]) or module.split('.')[0] == __package__:
+      flags.FLAGS[name].unparse()
+      own[name] = flags.FLAGS[name]
+  allowed = ', '.join(f'--{name}' for name in sorted(own))
+  for argument in argv[1 : argv.index('--') if '--' in argv else None]:
+    refused = _REFUSED.match(argument)
+    if refused:
+      raise UserError(f"Unknown command line flag '{refused[1]}'; allowed: {allowed}")
+  try:
+    rest = own(argv)
+  except flags.UnrecognizedFlagError as error:
+    raise UserError(
+        f"Unknown command line flag '{error.flagname}'; allowed: {allowed}"
+    ) from error
+  except (flags.Error, TypeError, ValueError, OSError) as error:
+    raise UserError(_in_plain_words(str(error), own)) from error
+  flags.FLAGS.mark_as_parsed()
+  return rest
+
+
+def _in_plain_words(message: str, known: flags.FlagValues) -> str:
+  """What is wrong with a flag, and what it takes."""
+  missing = re.fullmatch(r'Missing value for flag (--?(\w+))', message)
+  if missing:
+    return f'{message}; allowed: {missing[1]}={_taken(known[missing[2]])}'
+  wrong = re.match(r'(flag --(\w+)=.*?): ', message, re.DOTALL)
+  if wrong and wrong[2] in known and wrong[2] != 'config':
+    return f'{wrong[1]}; allowed: {_taken(known[wrong[2]])}'
+  return ' '.join(message.split())
+
+
+def _taken(flag: flags.Flag) -> str:
+  """The kind of a flag's value, in words."""
+  return flag.parser.syntactic_help or ('true or false' if flag.boolean else 'a value')
+
+
+def _load(named: str) -> ConfigDict:
+  """Runs a configuration file once before the flags do, so that what is wrong in it is said.
+
+  Behind a colon, `FILE.py:WORD`, stands what its `get_config` takes.
+  """
+  file, *argument = named.split(':', 1)
+  if not os.path.isfile(file):
+    there = 'it is no regular file' if os.path.exists(file) else 'it is not there'
+    raise UserError(
+        f'--config: no file {file}: {there} (looked for as {os.path.abspath(file)}); allowed: '
+        f'{_allowed_configs()}'
+    )
+  try:
+    config = runpy.run_path(file)['get_config'](*argument)
+  except KeyError as error:
+    raise UserError(f'--config: {file} has no function get_config ({error} is missing)') from error
+  except UserError as error:
+    raise UserError(f'--config: {file}: {error}') from error
+  except (Exception, SystemExit) as error:
+    message = ' '.join(str(error).split())
+    raise UserError(f'--config: {file}: {type(error).__name__}: {message}') from error
+  if not isinstance(config, ConfigDict):
+    raise UserError(
+        f'--config: {file}: get_config returns a {type(config).__name__}; allowed: a ConfigDict'
+    )
+  return config
+
+
+@stopping.notes_status
+def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
+  """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
+  # What libraries say of an error, tracebacks among it, the error says here in one line.
+  logging.set_verbosity(logging.FATAL)
+  with streams.guarded():
+    if {'--help', '-h'} & {*sys.argv[1:]}:
+      print(sys.modules[main.__module__].__doc__)
+      status = 0
+    else:
+      status = _status(main, needs_config)
+  sys.exit(status)
+
+
+def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
+  """Runs a program, its errors as one line each; returns the exit status."""
+  try:
+    return main(parse(sys.argv, needs_config))
+  except UserError as error:
+    print(f'error: {text.message(str(error))}', file=sys.stderr)
+    return USER_ERROR
+  except StorageError as error:
+    advice = 'the same command goes on when it can be written'
+    print(f'error: {text.message(str(error))}; {advice}', file=sys.stderr)
+    return STORAGE_ERROR
+  except OSError as error:
+    if error.filename is None and error.errno not in _OF_THE_DISK:
+      raise
+    where = f'{error.filename}: ' if error.filename is not None else ''
+    print(f'error: {text.message(where + str(error.strerror))}', file=sys.stderr)
+    return STORAGE_ERROR if error.errno in _OF_THE_DISK else USER_ERROR
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    return INTERRUPTED
+
+
+def refuse_arguments(argv: list[str]) -> None:
+  """Raises a `UserError` if a program that takes flags only was given something else."""
+  if argv[1:]:
+    raise UserError(f'unexpected argument {argv[1]!r}; allowed: flags, as --config.seed=1')
+
+
+def refuse_flags(*names: str) -> None:
+  """Raises a `UserError` if a flag was given that comes with an import and has no part here."""
+  for name in names:
+    if flags.FLAGS[name].present:
+      raise UserError(f'--{name}: not a flag of this program; allowed: see --help')
+
+
+def workdir() -> str | None:
+  """--workdir, a `~` at its beginning expanded; None where it was not given.
+
+  Raises:
+    UserError: if its path is not UTF-8, which the checkpoints' library cannot write to.
+  """
+  given = flags.FLAGS.workdir
+  return _in_utf8(os.path.expanduser(given)) if given else None
+
+
+def _in_utf8(folder: str) -> str:
+  try:
+    os.path.abspath(folder).encode('utf-8')
+  except UnicodeEncodeError as error:
+    raise UserError(
+        f'--workdir: {folder}: its whole path is not UTF-8; allowed: one that is'
+    ) from error
+  return folder
+
+
+def default_workdir(argv: list[str]) -> str:
+  """`runs/` and the name of the configuration file, with what stands behind its colon."""
+  file, *argument = overrides.split(argv).file.split(':', 1)
+  name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
+  return _in_utf8(os.path.join('runs', name.replace(os.sep, '_')))
+
+
+def _allowed_configs() -> str:
+  """The configuration files of `experiments/`, and the folder that they are given from."""
+  folder = os.path.join(_ROOT, 'experiments')
+  names = []
+  for name in sorted(os.listdir(folder)):
+    path = os.path.join(folder, name)
+    if name.endswith('.py') and name != 'defaults.py':
+      with open(path, encoding='utf-8') as file:
+        if re.search(r'^def get_config\(', file.read(), re.MULTILINE):
+          names.append(f'experiments/{name}')
+  elsewhere = '' if os.path.samefile('.', _ROOT) else f', in {_ROOT}'
+  return ', '.join(names) + elsewhere

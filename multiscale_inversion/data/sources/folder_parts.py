@@ -1,0 +1,136 @@
+"""Which sub-folders are the parts of a data set, and which are classes."""
+
+import os
+
+from multiscale_inversion.data.sources.entries import (
+  OTHER,
+  TEST,
+  TRAIN,
+  is_hidden,
+  is_unlabeled,
+  part_of,
+)
+from multiscale_inversion.errors import UserError
+
+_PLAIN = {TRAIN, TEST}
+
+
+def names_in(folder: str) -> list[str]:
+  """What a folder holds, sorted, but for what systems put there.
+
+  Raises:
+    UserError: if it cannot be listed.
+  """
+  try:
+    return sorted(name for name in os.listdir(folder) if not is_hidden(name))
+  except OSError as error:
+    raise UserError(f'data.data_dir: {folder} cannot be listed: {error.strerror}') from error
+
+
+def find(folder: str, names: list[str]) -> dict[str, str] | None:
+  """Tell which of a folder's sub-folders hold the training and the test set.
+
+  They are called so in many ways, see `part_of`. It is certain where one is named for training and
+  one for testing, and both have sub-folders, and no images beside them; or they are named `train`
+  and `test`.
+
+  Args:
+    folder: the whole one.
+    names: of its sub-folders, without those for images without a label.
+
+  Returns:
+    The paths of TRAIN and TEST from the folder; None if the sub-folders are classes.
+
+  Raises:
+    UserError: if this is not certain, or the set has further parts.
+  """
+  found = _named_like_parts(names)
+  by_part = {part: [n for n, p in found.items() if p == part] for part in (TRAIN, TEST, OTHER)}
+  if len(by_part[TRAIN]) == len(by_part[TEST]) == 1 and not by_part[OTHER]:
+    parts = {part: by_part[part][0] for part in (TRAIN, TEST)}
+    plain = {name.lower() for name in parts.values()} == _PLAIN
+    if plain or all(_holds_classes(folder, name) for name in parts.values()):
+      _check_alone(folder, names, parts)
+      return {part: _innermost(folder, name, part) for part, name in parts.items()}
+  several, alone = len(found) > 1, len(found) == len(names)
+  doubtful = [n for n in found if several or not _has_images(os.path.join(folder, n))]
+  if doubtful or (alone and by_part[TRAIN]):
+    raise _question(folder, found)
+  _check_classes(folder, names)
+  return None
+
+
+def _named_like_parts(names: list[str]) -> dict[str, str]:
+  """The names that say a part, each with it.
+
+  Other words in them, as in `seg_train`, count only where a name of another part has the same.
+  """
+  read = {name: part_of(name) for name in names}
+  parts_of_rest: dict[str, set[str]] = {}
+  for part, rest in read.values():
+    if part:
+      parts_of_rest.setdefault(rest, set()).add(part)
+  return {
+      name: part for name, (part, rest) in read.items()
+      if part and (not rest or len(parts_of_rest[rest]) > 1)
+  }
+
+
+def _holds_classes(folder: str, name: str) -> bool:
+  path = os.path.join(folder, name)
+  return bool(_labeled(path)) and not _has_images(path)
+
+
+def _labeled(folder: str) -> list[str]:
+  return [
+      name for name in names_in(folder)
+      if not is_unlabeled(name) and os.path.isdir(os.path.join(folder, name))
+  ]
+
+
+def _has_images(folder: str) -> bool:
+  """Whether images lie in a folder itself."""
+  return any(
+      name.lower().endswith(('.png', '.jpg', '.jpeg'))
+      and not os.path.isdir(os.path.join(folder, name))
+      for name in names_in(folder)
+  )
+
+
+def _innermost(folder: str, name: str, part: str) -> str:
+  """Goes down where a part holds nothing but itself, as `seg_train/seg_train`."""
+  inner = _labeled(os.path.join(folder, name))
+  deeper = os.path.join(name, inner[0]) if len(inner) == 1 else ''
+  if deeper and part_of(inner[0])[0] == part and _holds_classes(folder, deeper):
+    return _innermost(folder, deeper, part)
+  return name
+
+
+def _check_alone(folder: str, names: list[str], parts: dict[str, str]) -> None:
+  others = [name for name in names if name not in parts.values()]
+  if others:
+    raise UserError(
+        f'data.data_dir: {folder} has beside {parts[TRAIN]} and {parts[TEST]} the sub-folder '
+        f'{others[0]}; allowed: unlabeled alone'
+    )
+
+
+def _check_classes(folder: str, names: list[str]) -> None:
+  """Raise a `UserError` where the parts lie within what would be classes."""
+  for name in names:
+    path = os.path.join(folder, name)
+    found = _named_like_parts(_labeled(path))
+    if {TRAIN, TEST} <= {*found.values()}:
+      advice = f'data.data_dir={path}' if len(names) == 1 else 'them outside, the classes in each'
+      raise UserError(
+          f'data.data_dir: {path} has the sub-folders {", ".join(found)}; allowed: {advice}'
+      )
+
+
+def _question(folder: str, found: dict[str, str]) -> UserError:
+  return UserError(
+      f'data.data_dir: {folder} has the sub-folders {", ".join(found)}; are they parts of the set '
+      'or classes? allowed: train and test, each with a sub-folder a class, or a sub-folder a '
+      'class, not named like a part: rename them, move other parts (validation) away, or list '
+      'files and labels in a CSV file'
+  )

@@ -1,0 +1,101 @@
+"""The inverse of a Flax (Linen) module that was not written in stages."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+from flax import nnx
+from flax.core.scope import CollectionFilter
+
+from multiscale_inversion.inversion.calls import Calls, invert_calls
+from multiscale_inversion.inversion.stages import Inversion
+
+
+def invert_module(
+    module: nn.Module,
+    variables: Mapping[str, Any],
+    x: jax.Array,
+    names: Sequence[str],
+    *,
+    rngs: jax.Array | Mapping[str, jax.Array] | None = None,
+    mutable: CollectionFilter = (),
+    method: str | Callable[..., jax.Array] | None = None,
+    **arguments,
+) -> Inversion:
+  """Runs any Flax module and reconstructs the input and named intermediate values (Eq. 7).
+
+  Zeros are added to the values named, by Flax's interception of calls, and one `jax.vjp` of the
+  output with respect to the input and all these zeros gives every reconstruction: one forward and
+  one backward pass, without a change to the module. The result equals `invert`'s of the same
+  network in stages. It is differentiable again; `hold_in_inverse` works in the module's code.
+
+  Args:
+    module: a module whose call takes x first and returns its output, one array.
+    variables: the module's variables, as `init` returned them or trained; a `FrozenDict`, too.
+    x: the observations, shape [N, ...], floating point.
+    names: submodules whose output is to be inverted, by their paths, as `encoder/block_0`, in the
+      order in which the result is to hold them. Of a submodule that is called several times,
+      `path:k` is the k-th call from 0 on. A submodule returns one array, and neither is nor lies in
+      one that `nn.remat`, `nn.jit` or `nn.scan` made: Flax shows of these nothing but the inside.
+    rngs: random keys, as `apply` takes them: one for all, or one for each name.
+    mutable: collections that the call updates, in each form that `apply` takes: `['batch_stats']`,
+      `'batch_stats'`, True for all, False for none, a `DenyList`.
+    method: of the module to call in place of `__call__`, as `apply` takes it.
+    **arguments: passed to the call, as `train=True`; `apply` takes its own
+      `capture_intermediates=True` from among them.
+
+  Returns:
+    The `Inversion`: activations x, those named and the output; reconstructions of all but the last;
+    auxiliary, the updated collections, `{}` where none is mutable, for each layer the same.
+
+  Raises:
+    UserError: for a name that does not occur, or occurs several times without `:k`.
+    TypeError: for a submodule named, or a module, that does not return one floating-point array;
+      for what is no Linen module, or no mapping of variables.
+
+  Example:
+    >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
+    >>> x = jax.numpy.ones([3, 5])
+    >>> result = invert_module(network, network.init(jax.random.key(0), x), x, ['layers_0'])
+    >>> [r.shape for r in result.reconstructions]
+    [(3, 5), (3, 4)]
+  """
+  if isinstance(module, nnx.Module):
+    raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
+  if not isinstance(module, nn.Module):
+    raise TypeError(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
+  if not isinstance(variables, Mapping):
+    raise TypeError(
+        f'variables: {_called(variables)}; allowed: a mapping of collections, as init returns it'
+    )
+  if isinstance(rngs, Mapping):
+    rngs = dict(rngs)
+  # As `apply` does: it then returns a pair.
+  updates_any = mutable is not False or arguments.get('capture_intermediates')
+
+  def run(x, calls):
+    with capture(calls):
+      found = module.apply(variables, x, rngs=rngs, mutable=mutable, method=method, **arguments)
+    return found if updates_any else (found, {})
+
+  activations, reconstructions, updates = invert_calls(run, x, names)
+  return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
+
+
+def _called(value: Any) -> str:
+  return f'the class {value.__name__}' if isinstance(value, type) else f'a {type(value).__name__}'
+
+
+def capture(calls: Calls) -> contextlib.AbstractContextManager[None]:
+  """Passes the outputs of submodules that are called within through `calls`, by their paths."""
+
+  def intercept(call, args, kwargs, context):
+    output = call(*args, **kwargs)
+    path = '/'.join(context.module.path)
+    if context.method_name != '__call__' or not path:
+      return output
+    return calls.returned(path, output)
+
+  return nn.intercept_methods(intercept)

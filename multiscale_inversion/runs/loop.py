@@ -1,0 +1,315 @@
+"""One run: train, evaluate, record; resumed where it was interrupted."""
+
+import contextlib
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from multiscale_inversion import evaluation, parallel
+from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs import build as setup_lib
+from multiscale_inversion.runs import data_display, display, finished, records, source, steps
+from multiscale_inversion.runs.config import resolve, validate
+from multiscale_inversion.runs.folder import METRICS, RunFolder
+from multiscale_inversion.runs.pace import Pace
+from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
+from multiscale_inversion.seeds import unstack
+
+
+class Interrupted(Exception):
+  """The run was asked to stop; its checkpoint is saved."""
+
+
+class Diverged(Exception):
+  """The loss is not finite."""
+
+
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: str,
+    should_stop: Callable[[int], bool] = lambda step: False,
+    command: str = '',
+) -> dict[str, Any]:
+  """Trains, evaluates on the whole test set, and writes everything into a folder.
+
+  The same call again goes on from the latest checkpoint, and on a finished run returns at once.
+  Where several processes train together, all of them call it; process 0 alone writes and shows.
+
+  Args:
+    config: see `defaults`.
+    workdir: the run's folder, made where there is none.
+    should_stop: asked after each group of steps with the number of steps done; True ends the run.
+    command: recorded in the summary: how the run was started.
+
+  Returns:
+    The content of `summary.json`.
+
+  Raises:
+    UserError: for a wrong configuration, a missing data set, a folder of another run.
+    StorageError: if the folder cannot be written to; the call goes on from the last checkpoint.
+    Interrupted: if `should_stop` said so; the state is saved.
+    Diverged: if the loss or a parameter is not finite.
+  """
+  validate(config)
+  resolved = resolve(config)
+  folder = RunFolder(workdir)
+  records.check(folder, resolved)
+  if finished.is_finished(workdir):
+    return finished.read_summary(workdir)
+  setup = setup_lib.build(config)
+  about_data = records.check_data(folder, setup.dataset)
+  main = parallel.is_main_process()
+  # As of now: the file of a user's loss may change while it trains.
+  recorded = records.as_json(resolved.to_dict())
+  with folder.claim(recorded, about_data) if main else contextlib.nullcontext():
+    if main:
+      data_display.show(setup.dataset, setup.sampler)
+    with contextlib.closing(_Run(resolved, setup, folder)) as run:
+      run.train(should_stop)
+    summary = records.as_json(run.summary(command, recorded))
+    if main:
+      folder.write_summary(summary)
+  return summary
+
+
+class _Run:
+  """A run under way: the training's state, and the files and the display that it feeds."""
+
+  def __init__(self, config: ConfigDict, setup: setup_lib.Setup, folder: RunFolder):
+    self._config = config
+    self._folder = folder
+    self._setup = setup
+    self._steps_per_epoch = setup.sampler.steps_per_epoch
+    self._num_steps = setup.num_steps
+    self._revision = source.revision()
+    self._devices = setup.devices
+    self._keys = setup.devices.replicate(setup.keys)
+    self._evaluate = evaluation.make_evaluation(
+        setup.trainer.network, setup.devices, setup.trainer.matmul_precision, setup.seeds_mode
+    )
+    # For each seed:
+    self._test_errors: list[float] = []
+    self._scalars: list[dict[str, float]] = []
+
+    progress = setup.initial_progress()
+    self._num_parameters = _size(progress.state.params) // len(setup.seeds)
+    self._checkpoints = Checkpoints(folder.checkpoints)
+    self._step, earlier_seconds, num_records = 0, 0.0, 0
+    found = self._restored(progress)
+    if found is not None:
+      progress, self._step = found.tree, found.step
+      earlier_seconds = found.notes['wall_time_s']
+      num_records = found.notes.get('num_records', 0)
+      self._test_errors, self._scalars = found.notes['test_errors'], found.notes['scalars']
+    self._progress = setup.devices.replicate(progress)
+    make = steps.Streamed if setup.on_host else steps.Resident
+    self._steps = make(setup, self._keys, self._step)
+    self._started = time.monotonic() - earlier_seconds
+    self._saved = time.monotonic()
+    main = parallel.is_main_process()
+    self._writers = SeedWriters(folder.path, self._step, setup.seeds) if main else NoWriter()
+    if self._writers.num_records < num_records:
+      lost = num_records - self._writers.num_records
+      warnings.warn(f'{folder}: {lost} records of {METRICS} are lost', stacklevel=1)
+    self._display = display.create() if main else display.Nothing()
+
+  def _restored(self, like: Any) -> Checkpoint | None:
+    """The checkpoint to go on from; the folder is ready for those after it."""
+    found = self._checkpoints.restore(like)
+    step = found.step if found else 0
+    (first,) = parallel.from_main_process([step])
+    if step != first:
+      raise UserError(
+          f'{self._folder}: holds no checkpoint of step {first}, from which process 0 goes on; '
+          'allowed: a folder that all processes share'
+      )
+    if found is not None:
+      self._folder.check_digests(found.notes.get('files'))
+      missing = {'wall_time_s', 'test_errors', 'scalars'} - {*found.notes}
+      if missing or step > self._num_steps:
+        raise UserError(
+            f'{self._folder.checkpoints}: the checkpoint of step {step} is not of this run of '
+            f'{self._num_steps} steps; allowed: the folder as it was saved'
+        )
+    if parallel.is_main_process():
+      self._checkpoints.tidy(found.step if found else None)
+    return found
+
+  def train(self, should_stop: Callable[[int], bool]) -> None:
+    """Trains to the end."""
+    pace = Pace()
+    if self._step < self._num_steps and parallel.any_process(should_stop(self._step)):
+      raise self._interrupted()  # before the compilation, which takes long
+    while self._step < self._num_steps:
+      boundary = self._next_boundary()
+      count, save = parallel.from_main_process(
+          [pace.next_count(boundary - self._step), self._checkpoint_due()]
+      )
+      with pace.timed(count):
+        self._progress = jax.block_until_ready(self._steps.advance(self._progress, count))
+      self._step += count
+      if self._step == boundary:
+        self._record()
+      self._show(pace.steps_per_second)
+      unfinished = self._step < self._num_steps
+      stop = unfinished and parallel.any_process(should_stop(self._step))
+      if save or stop or not unfinished:
+        self._checkpoint()
+      if stop:
+        raise self._interrupted()
+
+  def _interrupted(self) -> Interrupted:
+    return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
+
+  def close(self) -> None:
+    """Waits for the checkpoint and closes the files."""
+    with contextlib.ExitStack() as stack:  # each, whatever the one before it raises
+      for part in (self._checkpoints, self._writers, self._display):
+        stack.callback(part.close)
+
+  def _next_boundary(self) -> int:
+    """The step of the next record: every so many steps of an epoch, and its end."""
+    epoch_start = self._step - self._step % self._steps_per_epoch
+    logged = self._step - epoch_start + self._config.log_every_steps
+    logged -= logged % self._config.log_every_steps
+    return min(epoch_start + min(logged, self._steps_per_epoch), self._num_steps)
+
+  def _record(self) -> None:
+    """Writes the means since the last record and, at the end of an epoch, the test error."""
+    sums = dict(self._progress.sums)
+    if not self._setup.trainer.objective.inverts:
+      sums |= self._steps.diagnose(self._progress.state)
+    self._progress = self._progress._replace(
+        sums=jax.tree.map(jnp.zeros_like, self._progress.sums)
+    )
+    self._scalars = [
+        {f'train/{name}': mean.value() for name, mean in means.items()}
+        for means in self._of_each_seed(sums)
+    ]
+    scalars = self._scalars
+    epochs, rest = divmod(self._step, self._steps_per_epoch)
+    at_epoch = rest == 0 and epochs % self._config.eval_every_epochs == 0
+    if at_epoch or self._step == self._num_steps:
+      scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
+    self._writers.write(self._step, round(self._step / self._steps_per_epoch, 4), scalars)
+    self._check_finite()
+
+  def _check_finite(self) -> None:
+    for seed, scalars in zip(self._setup.seeds, self._scalars, strict=True):
+      loss = scalars['train/loss']
+      if not math.isfinite(loss):
+        raise self._diverged(f'the loss is {loss} at step {self._step} (seed {seed})')
+
+  def _diverged(self, what: str) -> Diverged:
+    own = self._config.objective.name == 'function'
+    return Diverged(
+        f'{what}: training diverged with learning_rate {self._config.learning_rate}; a smaller one '
+        'may do' + (', if objective.function is finite by itself' if own else '')
+    )
+
+  def _test(self) -> list[dict[str, float]]:
+    variables = self._setup.trainer.evaluated(self._progress.state)
+    measured = self._of_each_seed(self._evaluate(variables, self._setup.test_data))
+    self._test_errors = [100 * means['error'].value() for means in measured]
+    return [
+        {'test/error': error, 'test/cross_entropy': means['cross_entropy'].value()}
+        for error, means in zip(self._test_errors, measured, strict=True)
+    ]
+
+  def _of_each_seed(self, tree: Any) -> list[Any]:
+    """Fetches what the first device holds: a tree for each seed."""
+    tree = jax.device_get(self._devices.first(tree))
+    count = len(self._setup.seeds)
+    return [tree] if count == 1 else unstack(tree, count)
+
+  def _show(self, steps_per_second: float | None) -> None:
+    status = display.Status(
+        self._step,
+        self._num_steps,
+        self._step / self._steps_per_epoch,
+        self._num_steps / self._steps_per_epoch,
+        mean_scalars(self._scalars) if self._scalars else {},
+        statistics.mean(self._test_errors) if self._test_errors else None,
+        steps_per_second,
+    )
+    self._display.show(status, final=self._step == self._num_steps)
+
+  def _checkpoint_due(self) -> bool:
+    return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
+
+  def _checkpoint(self) -> None:
+    """Saves the training, unless it is not worth going on with.
+
+    Raises:
+      Diverged: if a parameter is not finite: the checkpoints before are the last of any use.
+    """
+    progress = jax.device_get(self._devices.first(self._progress))
+    variables = jax.device_get(self._setup.trainer.evaluated(progress.state))
+    if not all_finite((progress.state.variables(), progress.state.opt_state, variables)):
+      raise self._diverged(f'parameters are not finite at step {self._step}')
+    self._writers.sync()  # The records of a checkpoint's past must outlast what it does.
+    notes = {
+        'wall_time_s': time.monotonic() - self._started,
+        'test_errors': self._test_errors,
+        'scalars': self._scalars,
+        'num_records': self._writers.num_records,
+        'files': self._folder.digests() if parallel.is_main_process() else {},
+    }
+    self._checkpoints.save(self._step, progress, notes, variables)
+    self._saved = time.monotonic()
+
+  def summary(self, command: str, recorded: dict[str, Any]) -> dict[str, Any]:
+    """What `summary.json` holds; `recorded` is the configuration as `config.json` has it."""
+    config = self._config
+    errors = self._test_errors
+    return {
+        'test_error': statistics.mean(errors),
+        'dataset': config.data.name,
+        'network': config.network.name,
+        'objective': config.objective.name,
+        'num_labeled': self._setup.sampler.num_labeled,
+        'seed': config.seed,
+        'num_parameters': self._num_parameters,
+        'num_steps': self._num_steps,
+        'num_epochs': self._num_steps / self._steps_per_epoch,
+        'wall_time_s': round(time.monotonic() - self._started, 2),
+        'train': _rounded(mean_scalars(self._scalars)),
+        **self._each_seed(),
+        **records.about_data(self._setup.dataset),
+        'command': command,
+        'config': recorded,
+        'hardware': records.hardware(),
+        'versions': records.versions(),
+        **self._revision,
+    }
+
+  def _each_seed(self) -> dict[str, Any]:
+    """The summary's entries for several seeds."""
+    errors, seeds = self._test_errors, self._setup.seeds
+    if len(seeds) == 1:
+      return {}
+    return {
+        'test_error_std': statistics.stdev(errors),
+        'seeds_mode': self._setup.seeds_mode,
+        'wall_time_shared_by': len(seeds),
+        'seeds': [
+            {'seed': seed, 'test_error': error, 'train': _rounded(scalars)}
+            for seed, error, scalars in zip(seeds, errors, self._scalars, strict=True)
+        ],
+    }
+
+
+def _rounded(scalars: dict[str, float]) -> dict[str, float]:
+  return {name: round(value, 6) for name, value in scalars.items()}
+
+
+def _size(tree: Any) -> int:
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))
