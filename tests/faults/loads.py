@@ -111,6 +111,8 @@ def _trial(
 def _check_status(program: str, damage: Damage, outcome: processes.Outcome) -> None:
   is_file = damage.named.endswith('.json')
   needed = damage.named in _NEEDS[program] if is_file else program != 'report'
+  # A trained network is read from its variables alone.
+  needed &= not damage.name.endswith('without an item: training')
   if damage.follows == damages.REFUSED and needed:
     oracle.check_refused(outcome, damage.named)
   else:
