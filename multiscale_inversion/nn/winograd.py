@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import ad, batching, mlir
 
-from multiscale_inversion.ordering import after
+from multiscale_inversion.inversion.recomputation import after
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
 
