@@ -140,8 +140,8 @@ def create_state(
 
   Raises:
     UserError: for a network that needs variables beside parameters and batch statistics, whose last
-      activation is not a logit a class, or whose batch norm ignores its `axis_name`; for an objective whose averaged variables are not the
-      network's.
+      activation is not a logit a class, or whose batch norm ignores its `axis_name`; for an
+      objective whose averaged variables are not the network's.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
