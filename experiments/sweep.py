@@ -2,12 +2,12 @@
 
     python -m experiments.sweep --settings='cifar10_8000/*' --seeds=0-3
 
-A setting is a row of the paper's tables or a study (`experiments/studies/settings.py`; `--list` prints
-all); patterns are separated by commas. Each run has its folder, DIR/SETTING/seed_N, under
+A setting is a row of the paper's tables or a study (`experiments/studies/settings.py`; `--list`
+prints all); patterns are separated by commas. Each run has its folder, DIR/SETTING/seed_N, under
 `--workdir=DIR` (default: runs/sweep); what is finished is skipped, what was interrupted goes on, so
 the same command resumes. With `--vectorized` all seeds of a setting train in one program, in
-DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all runs.
-A sweep has at most 1,000 seeds.
+DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all runs. A sweep has at
+most 1,000 seeds.
 `--select_learning_rate=EPOCHS` first selects each setting's learning rate as the paper does, by
 trials of so many epochs.
 """

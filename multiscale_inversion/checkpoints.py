@@ -168,6 +168,7 @@ class Checkpoints:
 
   def _opened(self) -> ocp.CheckpointManager:
     if self._manager is None:
+      _pass_over_late_ends()
       options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT)
       self._manager = ocp.CheckpointManager(self._directory, options=options)
     return self._manager
@@ -262,27 +263,30 @@ def all_finite(tree: Any) -> bool:
 
 def _restore(folder: str, item: str, arguments: Callable[[], Any]) -> Any:
   """Read one item of a checkpoint in the structure in which it was saved."""
-  before = sys.unraisablehook
-  sys.unraisablehook = functools.partial(_pass_over_late_reads, before)
+  _pass_over_late_ends()
   try:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-      found = reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
-    sys.unraisablehook = before
-    return found
+      return reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
   except MemoryError:
     raise
   except Exception as error:  # orbax raises whatever damaged files make it stumble over
     raise _Damaged(f'{item} cannot be read') from error
 
 
-def _pass_over_late_reads(otherwise: Callable[[Any], None], unraisable: Any) -> None:
-  """Say nothing of reads that end when nobody waits for them any more.
+@functools.cache
+def _pass_over_late_ends() -> None:
+  """Have nothing said, from now on, of reads and writes that end when nobody waits for them.
 
-  After the first array of a damaged checkpoint that cannot be read, Orbax leaves the others' reads
-  under way, whose ends, in threads of their own, find no event loop.
+  After the first array that cannot be read or written, Orbax leaves the others under way, whose
+  ends, in threads of their own, find no event loop.
   """
-  if 'Event loop is closed' not in str(unraisable.exc_value):
-    otherwise(unraisable)
+  otherwise = sys.unraisablehook
+
+  def hook(unraisable):
+    if 'Event loop is closed' not in str(unraisable.exc_value):
+      otherwise(unraisable)
+
+  sys.unraisablehook = hook
 
 
 def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -92,13 +92,14 @@ def test_another_number_of_processes(port):
 
 def test_a_process_that_ended_may_come_again(port):
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    host = pool.submit(meet, f'localhost:{port},2,0', timeout=LONG)
-    for _ in range(3):
+    host = pool.submit(meet, f'localhost:{port},3,0', timeout=LONG)
+    for _ in range(3):  # process 2 is missing, so that nobody is told to start
       one = connected(port)
-      one.sendall(b'multiscale_inversion 2 1\n')
+      one.sendall(b'multiscale_inversion 3 1\n')
       assert one.recv(100) == b'multiscale_inversion wait\n'
       one.close()
-    assert meet(f'localhost:{port},2,1', timeout=LONG) == [None]
+    both = [f'localhost:{port},3,{index}' for index in (1, 2)]
+    assert meet(*both, timeout=LONG) == [None, None]
     assert host.result() == [None]
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 import multiscale_inversion
 from experiments import predict
 from experiments.reporting import figures
-from multiscale_inversion.cli import program as cli
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
@@ -24,7 +23,7 @@ from tests.experiments import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(cli.__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
 

@@ -9,6 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
 from experiments import proposition_1, report, sweep
 from experiments.reporting import proposition_1_report, restoring
@@ -135,18 +136,18 @@ def test_the_program(studied, tmp_path, monkeypatch, capsys):
   document.write_text(
       'Before.\n<!-- proposition 1: results.json -->\n<!-- end of proposition 1 -->\nAfter.\n'
   )
-  for name, value in {
+  monkeypatch.setattr(proposition_1, '_SEEDS', SEEDS)
+  monkeypatch.setattr(sweep.StopRequest, '__init__', lambda self: None)
+  monkeypatch.setattr(sweep.StopRequest, 'requested', lambda self, step: False)
+  given = {
       'out': str(out),
       'update': str(document),
       'workdir': folder,
       'settings': [NAME.format('*', 'gaussian_1'), NAME.format('multiscale', 'none')],
       'set': [f'{key}={value}' for key, value in CHANGES.items()],
-  }.items():
-    monkeypatch.setattr(flags.FLAGS, name, value)
-  monkeypatch.setattr(proposition_1, '_SEEDS', SEEDS)
-  monkeypatch.setattr(sweep.StopRequest, '__init__', lambda self: None)
-  monkeypatch.setattr(sweep.StopRequest, 'requested', lambda self, step: False)
-  assert proposition_1.main(['program']) == 0
+  }
+  with flagsaver.flagsaver(**given):
+    assert proposition_1.main(['program']) == 0
   said = capsys.readouterr()
   assert said.err.count('finished before') == 5
   assert len(json.loads(out.read_text())) == 6
