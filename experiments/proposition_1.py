@@ -28,10 +28,10 @@ from experiments import report, sweep
 from experiments.main import StopRequest
 from experiments.reporting import proposition_1_report, restoring
 from experiments.studies import settings
+from experiments.studies.gradient_norms import GradientNorms, gradient_norms
 from multiscale_inversion import files, objectives, training
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion.gradient_norms import GradientNorms, gradient_norms
 from multiscale_inversion.runs import build as setup_lib
 from multiscale_inversion.runs import finished, records
 from multiscale_inversion.runs.loop import Interrupted

@@ -9,7 +9,7 @@ import numpy as np
 
 from multiscale_inversion import losses, metrics, parallel, seeds
 from multiscale_inversion.data.normalization import normalize
-from multiscale_inversion.networks.network import Network
+from multiscale_inversion.networks.base import Network
 
 
 class TestData(NamedTuple):

@@ -15,7 +15,7 @@ from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
-from multiscale_inversion.networks.network import Network
+from multiscale_inversion.networks.base import Network
 from multiscale_inversion.runs.folder import CONFIG, RunFolder
 
 _AT_ONCE = 200

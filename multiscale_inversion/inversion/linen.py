@@ -66,10 +66,7 @@ def invert_module(
     raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
   if not isinstance(module, nn.Module):
     raise TypeError(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
-  if not isinstance(variables, Mapping):
-    raise TypeError(
-        f'variables: {_called(variables)}; allowed: a mapping of collections, as init returns it'
-    )
+  check_variables(variables)
   if isinstance(rngs, Mapping):
     rngs = dict(rngs)
   # As `apply` does: it then returns a pair.
@@ -82,6 +79,14 @@ def invert_module(
 
   activations, reconstructions, updates = invert_calls(run, x, names)
   return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
+
+
+def check_variables(variables: Any) -> None:
+  """Raise a `TypeError` unless `variables` is a mapping."""
+  if not isinstance(variables, Mapping):
+    raise TypeError(
+        f'variables: {_called(variables)}; allowed: a mapping of collections, as init returns it'
+    )
 
 
 def _called(value: Any) -> str:

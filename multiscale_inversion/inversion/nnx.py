@@ -1,11 +1,10 @@
 """The inverse of a Flax NNX module."""
 
 import contextlib
-import contextvars
 import functools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import types
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import jax
 from flax import nnx
@@ -72,51 +71,68 @@ def _variables(model: nnx.Module) -> nnx.State:
   return nnx.state(model, nnx.Not(nnx.Param))
 
 
-# What takes the outputs of the model that is running, and its submodules' paths by their identity.
-_Capture = tuple[Calls, dict[int, str]]
-_CAPTURE: contextvars.ContextVar[_Capture | None] = contextvars.ContextVar('capture', default=None)
-_LOCK = threading.RLock()
+class _Observed(nnx.Module):
+  """Report the calls of a submodule: the first base of the class that it gets in a copy.
+
+  NNX does not intercept calls, and Python looks up `__call__` in the class. A subclass is made once
+  for each class, because JAX and NNX register classes for good.
+  """
+
+  # By `id`, the submodules whose calls are reported now: their paths and where to report.
+  running: ClassVar[dict[int, tuple[str, Calls]]] = {}
+
+  def __init_subclass__(cls, **options) -> None:
+    # NNX's registration alone: a custom `__init_subclass__` must not see this class.
+    nnx.Module.__init_subclass__.__func__(cls, **options)  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _observed(cls: type[nnx.Module]) -> type[nnx.Module]:
+  """Return the subclass of a submodule's class that reports its calls."""
+  if issubclass(cls, _Observed):  # the model is a submodule of one that is being inverted
+    return cls
+
+  @functools.wraps(cls.__call__)
+  def call(self, *args, **kwargs):
+    run = super(_Observed, self).__call__
+    # Transformations (remat, jit, scan) call a copy of their own, which is not in the table.
+    known = _Observed.running.pop(id(self), None)
+    if known is None:
+      return run(*args, **kwargs)
+    try:
+      output = run(*args, **kwargs)  # out of the table: a call of itself inside does not count
+    finally:
+      _Observed.running[id(self)] = known
+    path, calls = known
+    return calls.returned(path, output)
+
+  # What NNX notes on a class, and has noted on `_Observed`, too; names vary with its version.
+  notes = [name for name in vars(_Observed) if name.endswith(('__nodes', '__is_pytree'))]
+  pytree = any(getattr(cls, name) for name in notes if name.endswith('__is_pytree'))
+  names = ('__module__', '__qualname__', '__doc__', *notes)
+  namespace = {name: getattr(cls, name) for name in names} | {'__call__': call}
+  return types.new_class(
+      cls.__name__, (_Observed, cls), {'pytree': pytree}, lambda new: new.update(namespace)
+  )
 
 
 @contextlib.contextmanager
 def _capture(model: nnx.Module, calls: Calls) -> Iterator[None]:
-  """Passes the outputs of submodules that are called within through `calls`, by their paths.
+  """Pass the outputs of a model's submodules through `calls`, by their paths.
 
-  NNX has no interception of calls: the submodules' classes have another `__call__` meanwhile, which
-  does nothing else for other models and in other threads.
+  Args:
+    model: a private copy, whose submodules keep their new classes.
+    calls: where the outputs go.
   """
-  paths, classes = {}, {}
+  found: dict[int, tuple[str, Calls]] = {}
   for path, module in nnx.iter_graph(model):
-    if path and isinstance(module, nnx.Module):
-      paths[id(module)] = '/'.join(map(str, path))
-      defining = (c for c in type(module).__mro__ if '__call__' in vars(c))
-      classes |= {c: vars(c)['__call__'] for c in defining}
-  token = _CAPTURE.set((calls, paths))
-  with _LOCK:
-    for cls, original in classes.items():
-      cls.__call__ = _captured(original)
-    try:
-      yield
-    finally:
-      for cls, original in classes.items():
-        cls.__call__ = original
-      _CAPTURE.reset(token)
-
-
-def _captured(original: Any) -> Callable[..., Any]:
-  """A class's `__call__` that captures its outermost call of a module, not that of a base class."""
-
-  @functools.wraps(original)
-  def call(self, *args, **kwargs):
-    calls, paths = _CAPTURE.get() or (None, {})
-    run = original.__get__(self, type(self))
-    path = paths.pop(id(self), None)  # none in a transformation, which makes a copy of its own
-    if path is None:
-      return run(*args, **kwargs)
-    try:
-      output = run(*args, **kwargs)
-    finally:
-      paths[id(self)] = path
-    return calls.returned(path, output)
-
-  return call
+    if path and isinstance(module, nnx.Module) and callable(module):
+      # Not by NNX's own `__setattr__`, which refuses another trace's modules.
+      object.__setattr__(module, '__class__', _observed(type(module)))
+      found[id(module)] = '/'.join(map(str, path)), calls
+  _Observed.running.update(found)
+  try:
+    yield
+  finally:
+    for key in found:
+      del _Observed.running[key]

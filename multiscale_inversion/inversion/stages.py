@@ -13,7 +13,7 @@ import numpy as np
 
 from multiscale_inversion.arrays import as_array
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.inversion.rematerialization import recomputed
+from multiscale_inversion.inversion.recomputation import recomputed
 
 Stage = Callable[[jax.Array], Any]
 

@@ -1,10 +1,14 @@
 """Networks as pure Flax modules that return every activation, one family a file."""
 
+from multiscale_inversion.networks.base import (
+    LayeredNetwork,
+    Network,
+    UnstagedNetwork,
+    merge_updates,
+)
 from multiscale_inversion.networks.large_cnn import LargeCNN
-from multiscale_inversion.networks.layered import LayeredNetwork
-from multiscale_inversion.networks.network import Network, merge_updates
-from multiscale_inversion.networks.options import OPTION_CHECKS
 from multiscale_inversion.networks.registry import (
+    OPTION_CHECKS,
     constructor,
     create,
     defaults,
@@ -13,7 +17,6 @@ from multiscale_inversion.networks.registry import (
     register,
 )
 from multiscale_inversion.networks.resnet import ResNet
-from multiscale_inversion.networks.unstaged import UnstagedNetwork
 from multiscale_inversion.nn.batch_norm import BatchNorm
 from multiscale_inversion.nn.convolution import Conv, convolve
 

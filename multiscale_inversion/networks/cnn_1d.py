@@ -1,16 +1,15 @@
-"""One-dimensional convolutional network, on raw signals.
+"""One-dimensional convolutional network, for raw signals.
 
 The case of the method's predecessor: Balestriero, Glotin, Baraniuk, "Semi-Supervised Learning via
 New Deep Network Inversion", arXiv:1711.04313.
 """
 
-
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks.convolutional import ConvolutionalNetwork
-from multiscale_inversion.networks.normalized import LayerOptions, finish_layer
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import BlockOptions, Classifier, norm_activation_dropout
 from multiscale_inversion.nn.convolution import Conv
 
 
@@ -19,61 +18,52 @@ class SignalLayer(nn.Module):
 
   Attributes:
     features: number of filters.
-    kernel_size: their length, an odd number.
-    last: whether the pooling is the mean over all of time.
-    pooling: `mean` or `max`, of the others.
-    options: the network's.
+    kernel_size: length of the filters, an odd number.
+    last: take the mean over all of time, in place of pooling by 2.
+    pooling: `mean` or `max`, for the pooling by 2.
+    options: those of the network.
   """
 
   features: int
   kernel_size: int
   last: bool
-  pooling: str
-  options: LayerOptions
+  pooling: functions.Pooling
+  options: BlockOptions
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, time, C] to [N, time // 2, features], or to [N, features] by the last pooling."""
-    options = self.options
-    z = layers.as_sequence(z)
-    z = Conv(
-        self.features,
-        (1, self.kernel_size),
-        kernel_init=layers.initializer(options.initializer),
-        dtype=options.dtype,
-        name='conv',
-    )(z[:, None])
-    z = finish_layer(options, z, train, inverse)
-    if self.last:
-      return layers.global_mean(z)
-    return layers.pool(z, (1, 2), self.pooling)[:, 0]
+    """Map [N, time, C] to [N, time // 2, features], or to [N, features] if it is the last one."""
+    common = functions.kernel_options(self.options.initializer, self.options.dtype)
+    rows = functions.as_sequence(z)[:, None]
+    z = Conv(self.features, (1, self.kernel_size), name='conv', **common)(rows)
+    z = norm_activation_dropout(z, self.options, train, inverse)
+    return functions.global_mean(z) if self.last else functions.pool(z, (1, 2), self.pooling)[:, 0]
 
 
-class CNN1D(ConvolutionalNetwork):
-  """Convolutional layers over time, the width doubled and time halved from each to the next.
+class CNN1D(BlockOptions, LayeredNetwork):
+  """Convolutional layers over time; each has twice the width and half the time of the one before.
 
-  Sequences enter as [N, time, features]; of images, rows are taken as time. L = depth + 1.
+  Sequences enter as [N, time, features]; the rows of images are taken as time. L = depth + 1.
 
-  Attributes (beside those of `ConvolutionalNetwork`):
+  Attributes (beside those of `Network` and `BlockOptions`):
+    pooling: `mean` or `max`, between the layers.
     depth: number of convolutional layers, at least 1; time must be at least 2 ** (depth - 1).
-    width: filters of the first.
+    width: filters of the first layer.
     kernel_size: length of the filters.
   """
 
   num_axes = range(3, 33)
 
+  pooling: functions.Pooling = 'mean'
   depth: int = 3
   width: int = 32
   kernel_size: int = 5
 
-  def setup(self):
-    """Makes the layers."""
-    options = self.layer_options()
-    convolutions = [
-        SignalLayer(
-            self.width * 2**index, self.kernel_size, index == self.depth - 1, self.pooling, options
-        )
-        for index in range(self.depth)
-    ]
-    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
-    self.layers = [*convolutions, classifier]
+  def setup(self) -> None:
+    """Make the layers."""
+    options = self.block_options()
+    layers: list[nn.Module] = []
+    for index in range(self.depth):
+      features, last = self.width * 2**index, index == self.depth - 1
+      layers.append(SignalLayer(features, self.kernel_size, last, self.pooling, options))
+    self.layers = [*layers, Classifier(self.num_classes, self.initializer, self.dtype)]

@@ -6,15 +6,16 @@ import flax.linen as nn
 import jax
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
-from multiscale_inversion.networks.normalized import LayerOptions
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import BlockOptions, Classifier, ConvBlock
+from multiscale_inversion.nn.convolution import Padding
 
 GLOBAL = 0
-# (number of filters by the width, size of filters, padding, pooling size), from the input on. The
-# paper prints the last pooling as 6, all of space for 32x32 images; global pooling serves images of
-# any size.
-LAYERS = (
+# From the input on: number of filters as a multiple of the width, size of the filters, padding,
+# size of the pooling windows. The paper prints 6 for the last pooling, which is all of space for
+# 32x32 images; global pooling takes images of any size.
+LAYERS: tuple[tuple[int, int, Padding, int], ...] = (
     (1, 3, 'same', 1),
     (1, 3, 'full', 1),
     (1, 3, 'full', 2),
@@ -31,54 +32,59 @@ class ConvLayer(nn.Module):
   """A `ConvBlock` and pooling: one layer of the paper's CNN.
 
   Attributes:
-    features, kernel_size, padding, options: as in `ConvBlock`.
+    features: number of filters.
+    kernel_size: edge of the filters.
+    padding: `same`, `valid` or `full`.
     pool_size: edge of a pooling window; 1 for none, `GLOBAL` for the mean over all of space.
     pooling: `mean` or `max`.
+    options: those of the network.
   """
 
   features: int
   kernel_size: int
-  padding: str
+  padding: Padding
   pool_size: int
-  pooling: str
-  options: LayerOptions
+  pooling: functions.Pooling
+  options: BlockOptions
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
+    """Map [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
     block = ConvBlock(self.features, self.kernel_size, self.padding, self.options, name='block')
     z = block(z, train, inverse)
     if self.pool_size == GLOBAL:
-      return layers.global_mean(z)
-    return layers.pool(z, self.pool_size, self.pooling)
+      return functions.global_mean(z)
+    return functions.pool(z, self.pool_size, self.pooling)
 
 
-class LargeCNN(ConvolutionalNetwork):
+class LargeCNN(BlockOptions, LayeredNetwork):
   """Eight convolutional layers and a dense classifier: L = 9, 1,370,986 parameters on 32x32x3.
 
-  Attributes (beside those of `ConvolutionalNetwork`, whose `pooling` is that of the two inner
-  poolings):
+  Attributes (beside those of `Network` and `BlockOptions`):
+    pooling: `mean` or `max`, for the two inner poolings.
     width: number of filters of the first three layers, at least 1; the others have twice as many.
   """
 
+  num_axes = (4,)
+
+  pooling: functions.Pooling = 'mean'
   width: int = 96
 
-  def setup(self):
-    """Makes the layers."""
-    options = self.layer_options()
+  def setup(self) -> None:
+    """Make the layers."""
+    options = self.block_options()
     convolutions = [
-        ConvLayer(multiple * self.width, *layer, self.pooling, options)
-        for multiple, *layer in LAYERS
+        ConvLayer(multiple * self.width, kernel_size, padding, pool_size, self.pooling, options)
+        for multiple, kernel_size, padding, pool_size in LAYERS
     ]
-    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
-    self.layers = [*convolutions, classifier]
+    self.layers = [*convolutions, Classifier(self.num_classes, self.initializer, self.dtype)]
 
   @nn.nowrap
   def as_observations(self, x: Any, train: bool) -> jax.Array:
-    """See `Network`; images are at least 12 pixels high and wide.
+    """See `Network`; images must be at least 12 pixels high and wide.
 
     Raises:
-      UserError: for smaller ones, too.
+      UserError: also if images are smaller.
     """
     x = super().as_observations(x, train)
     if min(x.shape[1:3]) < MINIMAL_IMAGE:

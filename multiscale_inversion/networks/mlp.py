@@ -1,42 +1,36 @@
 """Multilayer perceptron."""
 
-
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks.normalized import LayerOptions, NormalizedNetwork, finish_layer
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import BlockOptions, Classifier, norm_activation_dropout
 
 
 class DenseLayer(nn.Module):
-  """Dense map, batch norm, nonlinearity, dropout: one layer, on inputs of any shape, flattened.
+  """Dense map, batch norm, nonlinearity, dropout; inputs of any shape are flattened.
 
   Attributes:
     features: number of units.
-    options: the network's.
+    options: those of the network.
   """
 
   features: int
-  options: LayerOptions
+  options: BlockOptions
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, ...] to [N, features]."""
-    options = self.options
-    dense = nn.Dense(
-        self.features,
-        use_bias=False,
-        kernel_init=layers.initializer(options.initializer),
-        dtype=options.dtype,
-        name='dense',
-    )
-    return finish_layer(options, dense(layers.flatten(z)), train, inverse)
+    """Map [N, ...] to [N, features]."""
+    common = functions.kernel_options(self.options.initializer, self.options.dtype)
+    dense = nn.Dense(self.features, use_bias=False, name='dense', **common)
+    return norm_activation_dropout(dense(functions.flatten(z)), self.options, train, inverse)
 
 
-class MLP(NormalizedNetwork):
+class MLP(BlockOptions, LayeredNetwork):
   """Hidden layers of equal width, and a dense classifier: L = depth + 1.
 
-  Attributes (beside those of `NormalizedNetwork`):
+  Attributes (beside those of `Network` and `BlockOptions`):
     depth: number of hidden layers, at least 1.
     width: units of each, at least 1.
   """
@@ -46,9 +40,8 @@ class MLP(NormalizedNetwork):
   depth: int = 3
   width: int = 256
 
-  def setup(self):
-    """Makes the layers."""
-    options = self.layer_options()
+  def setup(self) -> None:
+    """Make the layers."""
+    options = self.block_options()
     hidden = [DenseLayer(self.width, options) for _ in range(self.depth)]
-    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
-    self.layers = [*hidden, classifier]
+    self.layers = [*hidden, Classifier(self.num_classes, self.initializer, self.dtype)]

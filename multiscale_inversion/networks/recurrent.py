@@ -1,27 +1,29 @@
 """Recurrent networks over sequences: LSTM and GRU."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks.layered import LayeredNetwork
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import Classifier
 from multiscale_inversion.nn.dropout import Dropout
 
 
 class RecurrentLayer(nn.Module):
-  """A recurrent cell run over time, and dropout of its outputs.
+  """A recurrent cell that runs over time, and dropout of its outputs.
 
   Attributes:
-    cell: Flax's cell class.
+    cell: Flax's class of the cell.
     features: number of units.
     dropout_rate: share of the outputs dropped in training.
-    last: whether only the output at the last time is kept.
+    last: keep the output at the last time only.
     dtype: type of the activations; the input's when None.
   """
 
-  cell: type[nn.RNNCellBase]
+  cell: Callable[..., nn.RNNCellBase]
   features: int
   dropout_rate: float
   last: bool
@@ -29,11 +31,11 @@ class RecurrentLayer(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, time, C] to [N, time, features], or to [N, features]."""
+    """Map [N, time, C] to [N, time, features], or to [N, features] if it is the last one."""
     del inverse
-    z = layers.as_sequence(z)
+    z = functions.as_sequence(z)
     cell = self.cell(self.features, dtype=self.dtype, name='cell')
-    # Flax starts from zeros of the parameters' type, whatever the activations' is.
+    # Flax starts from zeros of the parameters' type, not of the activations'.
     start = cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
     start = jax.tree.map(lambda carry: carry.astype(self.dtype or z.dtype), start)
     z = nn.RNN(cell, name='recurrence')(z, initial_carry=start)
@@ -43,40 +45,37 @@ class RecurrentLayer(nn.Module):
 
 
 class RecurrentNetwork(LayeredNetwork):
-  """Base of the recurrent networks: a layer's activation is its whole sequence of outputs.
+  """Base of the recurrent networks, in which a layer's activation is its sequence of outputs.
 
-  Sequences enter as [N, time, features]; of images, rows are taken as time. L = depth + 1.
+  Sequences enter as [N, time, features]; the rows of images are taken as time. L = depth + 1.
 
-  Attributes:
-    num_classes: number of classes C.
+  Attributes (beside those of `Network`):
     depth: number of recurrent layers, at least 1.
     width: units of each, at least 1.
     dropout_rate: share of the outputs dropped in training, in [0, 1).
-    initializer: a name of `layers.INITIALIZERS`, for the classifier's kernel.
+    initializer: a name in `functions.INITIALIZERS`, for the classifier's kernel.
     dtype: type of the activations between the input and the logits; the input's when None.
   """
 
-  CELL: ClassVar[type[nn.RNNCellBase]]
+  CELL: ClassVar[Callable[..., nn.RNNCellBase]]
 
   num_axes = range(3, 33)
 
-  num_classes: int
   depth: int = 2
   width: int = 64
   dropout_rate: float = 0.2
-  initializer: str = 'glorot_uniform'
+  initializer: functions.Initializer = 'glorot_uniform'
   dtype: str | None = None
 
-  def setup(self):
-    """Makes the layers."""
+  def setup(self) -> None:
+    """Make the layers."""
     recurrent = [
         RecurrentLayer(
             self.CELL, self.width, self.dropout_rate, index == self.depth - 1, self.dtype
         )
         for index in range(self.depth)
     ]
-    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
-    self.layers = [*recurrent, classifier]
+    self.layers = [*recurrent, Classifier(self.num_classes, self.initializer, self.dtype)]
 
 
 class LSTM(RecurrentNetwork):

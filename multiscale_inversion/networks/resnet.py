@@ -3,11 +3,12 @@
 import flax.linen as nn
 import jax
 
-from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
-from multiscale_inversion.networks.normalized import LayerOptions
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import BlockOptions, Classifier, ConvBlock
 from multiscale_inversion.nn.convolution import Conv
 
+GLOBAL = 0
 NUM_GROUPS = 3
 
 
@@ -18,57 +19,56 @@ class ResidualBlock(nn.Module):
 
   Attributes:
     features: number of filters of both.
-    pool_size: edge of the pooling window after the sum; 1 for none, 0 for the global mean.
+    pool_size: edge of the pooling window after the sum; 1 for none, `GLOBAL` for the mean over all
+      of space.
     pooling: `mean` or `max`.
-    options: the network's.
+    options: those of the network.
   """
 
   features: int
   pool_size: int
-  pooling: str
-  options: LayerOptions
+  pooling: functions.Pooling
+  options: BlockOptions
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
-    shortcut = Conv(
-        self.features,
-        (1, 1),
-        kernel_init=layers.initializer(self.options.initializer),
-        dtype=self.options.dtype,
-        name='shortcut',
-    )(z)
+    """Map [N, H, W, C] to [N, H', W', features], or to [N, features] by global pooling."""
+    common = functions.kernel_options(self.options.initializer, self.options.dtype)
+    shortcut = Conv(self.features, (1, 1), name='shortcut', **common)(z)
     branch = ConvBlock(self.features, 3, 'same', self.options, name='block')(z, train, inverse)
     z = shortcut + branch
-    if self.pool_size == 0:
-      return layers.global_mean(z)
-    return layers.pool(z, self.pool_size, self.pooling)
+    if self.pool_size == GLOBAL:
+      return functions.global_mean(z)
+    return functions.pool(z, self.pool_size, self.pooling)
 
 
-class ResNet(ConvolutionalNetwork):
+class ResNet(BlockOptions, LayeredNetwork):
   """Resnet n-k: 3n residual blocks in three groups, and a dense classifier (L = 3n + 1).
 
-  The first group has k filters a block; each later one twice as many as the one before, at half
-  the resolution: the last blocks of the first two groups end in 2x2 pooling, the last block of all
-  in the global mean. The paper's networks: Resnet3-64 (n = 3, k = 64; wide), Resnet6-32 (n = 6,
-  k = 32; deep), Resnet2-32max (n = 2, k = 32, max pooling; MNIST).
+  The blocks of the first group have k filters. Each later group has twice as many filters as the
+  one
+  before, at half the resolution: the last blocks of the first two groups end in 2x2 pooling, and
+    the last block of all ends in the global mean. The paper's networks: Resnet3-64 (n = 3, k = 64;
+    wide), Resnet6-32 (n = 6, k = 32; deep), Resnet2-32max (n = 2, k = 32, max pooling; MNIST).
 
-  Attributes (beside those of `ConvolutionalNetwork`):
+  Attributes (beside those of `Network` and `BlockOptions`):
+    pooling: `mean` or `max`; the paper takes the maximum for MNIST only.
     blocks_per_group: n, at least 1.
     width: k, at least 1.
   """
 
+  num_axes = (4,)
+
+  pooling: functions.Pooling = 'mean'
   blocks_per_group: int = 3
   width: int = 64
 
-  def setup(self):
-    """Makes the layers."""
-    options = self.layer_options()
-    blocks = []
+  def setup(self) -> None:
+    """Make the layers."""
+    options = self.block_options()
+    layers: list[nn.Module] = []
     for group in range(NUM_GROUPS):
-      for index in range(self.blocks_per_group):
-        last = index == self.blocks_per_group - 1
-        pool_size = (0 if group == NUM_GROUPS - 1 else 2) if last else 1
-        width = self.width * 2**group
-        blocks.append(ResidualBlock(width, pool_size, self.pooling, options))
-    self.layers = [*blocks, layers.Classifier(self.num_classes, self.initializer, self.dtype)]
+      pool_size = GLOBAL if group == NUM_GROUPS - 1 else 2
+      for size in [*[1] * (self.blocks_per_group - 1), pool_size]:
+        layers.append(ResidualBlock(self.width * 2**group, size, self.pooling, options))
+    self.layers = [*layers, Classifier(self.num_classes, self.initializer, self.dtype)]

@@ -1,34 +1,38 @@
 """A small vision transformer (Dosovitskiy et al., arXiv:2010.11929)."""
 
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.networks.layered import LayeredNetwork
-from multiscale_inversion.nn import layers
+from multiscale_inversion.networks.base import LayeredNetwork
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import Classifier
 from multiscale_inversion.nn.dropout import Dropout
 
 
 class PatchEmbedding(nn.Module):
-  """Patches mapped linearly to tokens, and a learned embedding of their places.
+  """A linear map of patches to tokens, and a learned embedding of their places.
 
   Attributes:
     width: size of a token.
     patch_size: edge of the patches.
-    initializer: name of the kernels' initializer.
+    initializer: a name in `functions.INITIALIZERS`, for all kernels.
     dtype: type of the activations; the input's when None.
   """
 
   width: int
   patch_size: int
-  initializer: str
+  initializer: functions.Initializer
   dtype: str | None
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, H, W, C] to [N, tokens, width]."""
+    """Map [N, H, W, C] to [N, tokens, width].
+
+    Raises:
+      UserError: if the patches do not divide the images.
+    """
     del train, inverse
     n, height, width, channels = z.shape
     size = self.patch_size
@@ -38,36 +42,36 @@ class PatchEmbedding(nn.Module):
       )
     z = z.reshape(n, height // size, size, width // size, size, channels)
     z = z.transpose(0, 1, 3, 2, 4, 5)
-    z = layers.flatten(z.reshape(n, z.shape[1] * z.shape[2], *z.shape[3:]), 2)
-    kernel_init = layers.initializer(self.initializer)
-    z = nn.Dense(self.width, kernel_init=kernel_init, dtype=self.dtype, name='patches')(z)
+    z = functions.flatten(z.reshape(n, z.shape[1] * z.shape[2], *z.shape[3:]), 2)
+    common = functions.kernel_options(self.initializer, self.dtype)
+    z = nn.Dense(self.width, name='patches', **common)(z)
     places = self.param('places', nn.initializers.normal(0.02), z.shape[1:])
     return z + places.astype(z.dtype)
 
 
 class EncoderBlock(nn.Module):
-  """Self-attention and a two-layer perceptron, each normalized before and added to its input.
+  """Self-attention and a two-layer perceptron, each of a normalized input and added to it.
 
   Attributes:
     num_heads: heads of the attention.
-    dropout_rate: share dropped of what is added, in training.
-    initializer: name of the kernels' initializer.
-    last: whether the mean over the normalized tokens is taken at the end.
+    dropout_rate: share of each branch dropped in training.
+    initializer: a name in `functions.INITIALIZERS`, for all kernels.
+    last: return the mean over the normalized tokens.
     dtype: type of the activations; the input's when None.
   """
 
   num_heads: int
   dropout_rate: float
-  initializer: str
+  initializer: functions.Initializer
   last: bool
   dtype: str | None
 
   @nn.compact
   def __call__(self, z: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Maps [N, tokens, width] to the same, or to [N, width]."""
+    """Map [N, tokens, width] to the same shape, or to [N, width] if it is the last one."""
     del inverse
     width = z.shape[-1]
-    common = {'kernel_init': layers.initializer(self.initializer), 'dtype': self.dtype}
+    common = functions.kernel_options(self.initializer, self.dtype)
     drop = lambda y: Dropout(self.dropout_rate)(y, deterministic=not train)
     y = nn.LayerNorm(dtype=self.dtype, name='norm_attention')(z)
     z = z + drop(nn.MultiHeadDotProductAttention(self.num_heads, name='attention', **common)(y))
@@ -82,33 +86,31 @@ class EncoderBlock(nn.Module):
 class VisionTransformer(LayeredNetwork):
   """Patch embedding, encoder blocks, and a dense classifier on the mean token: L = depth + 2.
 
-  Attributes:
-    num_classes: number of classes C.
+  Attributes (beside those of `Network`):
     depth: number of encoder blocks, at least 1.
     width: size of a token, a multiple of num_heads.
     num_heads: heads of the attention.
     patch_size: edge of the patches, a divisor of the images' edges.
     dropout_rate: share of each branch dropped in training, in [0, 1).
-    initializer: a name of `layers.INITIALIZERS`, for all kernels.
+    initializer: a name in `functions.INITIALIZERS`, for all kernels.
     dtype: type of the activations between the input and the logits; the input's when None.
   """
 
   num_axes = (4,)
 
-  num_classes: int
   depth: int = 3
   width: int = 64
   num_heads: int = 4
   patch_size: int = 2
   dropout_rate: float = 0.1
-  initializer: str = 'glorot_uniform'
+  initializer: functions.Initializer = 'glorot_uniform'
   dtype: str | None = None
 
-  def setup(self):
-    """Makes the layers.
+  def setup(self) -> None:
+    """Make the layers.
 
     Raises:
-      UserError: if the tokens do not divide by the heads.
+      UserError: if the width is not a multiple of the number of heads.
     """
     if self.width % self.num_heads:
       raise UserError(
@@ -125,5 +127,5 @@ class VisionTransformer(LayeredNetwork):
         )
         for index in range(self.depth)
     ]
-    classifier = layers.Classifier(self.num_classes, self.initializer, self.dtype)
+    classifier = Classifier(self.num_classes, self.initializer, self.dtype)
     self.layers = [embedding, *blocks, classifier]

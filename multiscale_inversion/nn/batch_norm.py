@@ -1,53 +1,56 @@
 """Batch normalization with a choice of its inverse."""
 
+from typing import Literal, get_args
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.inversion.stages import hold_in_inverse
 
-INVERSE_MODES = ('frozen', 'batch', 'running')
+InverseMode = Literal['frozen', 'batch', 'running']
+INVERSE_MODES: tuple[str, ...] = get_args(InverseMode)
 
 
 class BatchNorm(nn.Module):
   """Batch normalization (Ioffe and Szegedy, arXiv:1502.03167) over all axes but the last.
 
-  Parameters and statistics are named like `flax.linen.BatchNorm`'s. What is new is the inverse:
-  the Jacobian that `invert` takes of a layer trained on batch statistics can be read in three ways.
+  Parameters and statistics have the names of `flax.linen.BatchNorm`'s. The inverse is new: there
+  are three ways to read the Jacobian that `invert` takes of a layer trained on batch statistics.
 
-  - `frozen`: this batch's mean and variance are constants of the inverse, so that each
-    observation has a Jacobian of its own; an outer gradient still flows through them.
+  - `frozen`: the batch's mean and variance are constants of the inverse, so that each observation
+    has a Jacobian of its own. An outer gradient still flows through them.
   - `batch`: the inverse goes through the batch's statistics, and so mixes its observations.
   - `running`: the inverse divides by the running standard deviation, the one used in evaluation,
     while the forward pass divides by the batch's.
 
-  In evaluation the statistics are constants, and the three agree. They are taken, and used, in
-  float32 where x is less precise.
+  In evaluation the statistics are constants, and the three ways agree. Statistics are computed and
+  applied in float32 where x is less precise.
 
   Attributes:
     inverse_mode: `frozen`, `batch` or `running`.
     momentum: share of the old running statistics that a training step keeps, in [0, 1).
     epsilon: added to variances.
-    axis_name: mapped axis over whose devices a batch is spread, its statistics being taken over
-      all of them; None for one device.
+    axis_name: mapped axis over whose devices a batch is spread; the statistics are those of all its
+      devices. None for one device.
   """
 
-  inverse_mode: str = 'frozen'
+  inverse_mode: InverseMode = 'frozen'
   momentum: float = 0.9
   epsilon: float = 1e-5
   axis_name: str | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False, inverse: bool = False) -> jax.Array:
-    """Normalizes x, of shape [N, ..., C].
+    """Normalize x, of shape [N, ..., C].
 
     Args:
       x: the observations.
       train: normalize by the batch's statistics and update the running ones.
-      inverse: whether this call is one that `invert` differentiates.
+      inverse: whether `invert` differentiates this call.
 
     Returns:
-      An array shaped like x.
+      An array of the shape and the dtype of x.
     """
     dtype = x.dtype
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
@@ -70,23 +73,23 @@ class BatchNorm(nn.Module):
     if inverse and self.inverse_mode == 'frozen':
       mean, inverse_deviation = hold_in_inverse(mean), hold_in_inverse(inverse_deviation)
     if inverse and self.inverse_mode == 'running':
-      # The second term is zero in value, and is all that the inverse sees of x.
+      # The second term is zero, and the only one through which the inverse sees x.
       normalized = hold_in_inverse((x - mean) * inverse_deviation)
       normalized = normalized + (x - hold_in_inverse(x)) / running_deviation
       return (normalized * scale + bias).astype(dtype)
-    # One factor a feature: the derivatives keep one array of the size of x, not two.
+    # With one factor for each feature, the derivatives keep one array of the size of x, not two.
     return ((x - mean) * (inverse_deviation * scale) + bias).astype(dtype)
 
 
 def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
-  """Mean and (biased) variance of each feature, over the batch on all devices."""
+  """Return the mean and the (biased) variance of each feature, over the batch on all devices."""
   axes = tuple(range(x.ndim - 1))
   mean = jnp.mean(x, axes)
-  # Two passes: E[x^2] - E[x]^2 cancels where the mean is large beside the deviation.
+  # Two passes: E[x^2] - E[x]^2 cancels where the mean is much larger than the deviation.
   variance = jnp.mean(jnp.square(x - mean), axes)
   if axis_name is None:
     return mean, variance
-  # One message a layer: the devices' own moments, joined by the law of total variance.
+  # One message for each layer: the devices' moments, joined by the law of total variance.
   means, variances = jax.lax.all_gather(jnp.stack([mean, variance]), axis_name, axis=1)
   mean = jnp.mean(means, 0)
   return mean, jnp.mean(variances + jnp.square(means - mean), 0)

@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 from jax.extend import random as jax_random
 
-# A mask is drawn so many 32-bit words at a time: what is drawn stays in a CPU's cache.
+# Masks are drawn in pieces of so many 32-bit words, which stay in a CPU's cache.
 _CHUNK_WORDS = 2**16
 _LEVELS = 2**16
 
 
 class Dropout(nn.Module):
-  """Dropout (Srivastava et al., JMLR 15, 2014): in training, values are zeroed at random.
+  """Dropout (Srivastava et al., JMLR 15, 2014): in training, zero values at random.
 
-  As `flax.linen.Dropout`, with masks drawn at 16 bits a value, both halves of each of Threefry's
-  words being used: on a CPU, drawing 32 bits a value as `jax.random.bernoulli` does took a quarter
-  of a training step of the Large CNN in a profile.
+  Like `flax.linen.Dropout`, but masks are drawn at 16 bits a value, from both halves of each of
+  Threefry's words. In a profile on a CPU, drawing 32 bits a value as `jax.random.bernoulli` does
+  took a quarter of a training step of the Large CNN.
 
   Attributes:
     rate: share of the values dropped, in [0, 1); rounded to a multiple of 2^-16.
@@ -27,11 +27,11 @@ class Dropout(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
-    """Drops values of x; what is kept is divided by the share kept.
+    """Drop values of x, and divide the others by the share that is kept.
 
     Args:
       x: any floating-point array.
-      deterministic: return x as it is. Otherwise `apply` takes `rngs={'dropout': key}`.
+      deterministic: return x unchanged; otherwise `apply` needs `rngs={'dropout': key}`.
 
     Returns:
       An array of the shape and the dtype of x.
@@ -44,26 +44,26 @@ class Dropout(nn.Module):
 
 
 def dropped_levels(rate: float) -> int:
-  """The rate in units of 2^-16, less than all of them."""
+  """Return a rate in units of 2^-16, at most 2^16 - 1 of them."""
   return min(round(rate * _LEVELS), _LEVELS - 1)
 
 
 def keep_mask(key: jax.Array, dropped: int, shape: tuple[int, ...]) -> jax.Array:
-  """Draws a mask.
+  """Draw a mask of the values to keep.
 
   Args:
     key: random key.
     dropped: the probability that a value is dropped, in units of 2^-16.
-    shape: of the mask.
+    shape: shape of the mask.
 
   Returns:
-    True where a value is kept, bool, of that shape.
+    An array of bool of that shape, True where a value is kept.
   """
   count = math.prod(shape)
   words = -(-count // 2)
   chunk = min(words, _CHUNK_WORDS)
 
-  def draw(index):
+  def draw(index: jax.Array) -> jax.Array:
     drawn = _random_words(key, index, chunk)
     return jnp.stack([drawn & (_LEVELS - 1), drawn >> 16]) >= dropped
 
@@ -72,9 +72,9 @@ def keep_mask(key: jax.Array, dropped: int, shape: tuple[int, ...]) -> jax.Array
 
 
 def _random_words(key: jax.Array, index: jax.Array, count: int) -> jax.Array:
-  """The `index`-th chunk of `count` random 32-bit words of a key."""
+  """Return the `index`-th chunk of `count` random 32-bit words of a key."""
   if str(jax.random.key_impl(key)) != 'threefry2x32':
     return jax.random.bits(jax.random.fold_in(key, index), (count,), jnp.uint32)
-  # One block of the cipher for two words, where `jax.random.bits` takes one for each.
+  # One block of the cipher makes two words; `jax.random.bits` takes a block for each word.
   counters = index * jnp.uint32(count) + jnp.arange(count, dtype=jnp.uint32)
   return jax_random.threefry_2x32(jax.random.key_data(key), counters)

@@ -16,7 +16,7 @@ from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.streaming import RawBatch
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
-from multiscale_inversion.networks.network import Network, merge_updates
+from multiscale_inversion.networks.base import Network, merge_updates
 from multiscale_inversion.objectives import Context, Objective, Start
 from multiscale_inversion.objectives.context import Augment, Variables
 
@@ -139,9 +139,9 @@ def create_state(
     num_train: size of the training set; needed where the objective remembers observations.
 
   Raises:
-    UserError: for a network that needs variables beside parameters and batch statistics, or whose
-      last activation is not a logit a class; for an objective whose averaged variables are not the
-      network's.
+    UserError: for a network that needs variables beside parameters and batch statistics, whose last
+      activation is not a logit a class, or whose batch norm ignores its `axis_name`; for an
+      objective whose averaged variables are not the network's.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
@@ -158,9 +158,6 @@ def create_state(
 
 def _check_network(network: Network, variables: Any, sample: jax.Array) -> None:
   held = {name: variables[name] for name in _COLLECTIONS if name in variables}
-  num_classes = getattr(network, 'num_classes', None)
-  if num_classes is None:
-    raise UserError(f'network: {type(network).__name__} has no attribute num_classes')
   try:
     shape = jax.eval_shape(network.apply, held, sample)[-1].shape
   except flax.errors.FlaxError as error:
@@ -170,10 +167,15 @@ def _check_network(network: Network, variables: Any, sample: jax.Array) -> None:
     raise UserError(
         f'network: variables in {unknown}; allowed: {", ".join(_COLLECTIONS)}'
     ) from error
-  if shape != (1, num_classes):
+  if shape != (1, network.num_classes):
     raise UserError(
         f'network: its last activation has the shape {shape} for one image; allowed: '
-        f'(1, {num_classes}), a logit a class'
+        f'(1, {network.num_classes}), a logit a class'
+    )
+  if network.ignores_axis(held, sample):
+    raise UserError(
+        'num_devices: the network has batch statistics that are not taken over its axis_name; '
+        'allowed: 1, or batch norm with axis_name=self.axis_name'
     )
 
 
@@ -181,14 +183,13 @@ def check_axis(network: Network, state: TrainState, axis_name: str | None) -> No
   """Checks that batch statistics are taken over all devices of a mapped axis.
 
   Raises:
-    UserError: for a network that has some and knows nothing of the axis: each device would have its
+    UserError: for a network that has some and was made for another axis: each device would have its
       own, of which one's would be kept.
   """
-  own = getattr(network, 'axis_name', None)
-  if axis_name is not None and state.batch_stats and own != axis_name:
+  if axis_name is not None and state.batch_stats and network.axis_name != axis_name:
     raise UserError(
-        'num_devices: the network has batch statistics, and no attribute axis_name for its batch '
-        'norm; allowed: 1, or a network with it'
+        f'num_devices: the network has batch statistics, and axis_name={network.axis_name!r}; '
+        f'allowed: {axis_name!r}'
     )
 
 

@@ -19,13 +19,15 @@ class Skipping(nn.Module):
   """The second and the last map see the input's features too."""
 
   statistics: bool = True
+  axis_name: str | None = None
 
   @nn.compact
   def __call__(self, x, train):
     x = x.reshape(len(x), -1)
     first = nn.Dense(4, name='first')(x)
     if self.statistics:
-      first = nn.BatchNorm(use_running_average=not train, name='norm')(first)
+      norm = nn.BatchNorm(not train, axis_name=self.axis_name, name='norm')
+      first = norm(first)
     second = nn.Dense(4, name='second')(jnp.concatenate([x, jnp.tanh(first)], -1))
     return nn.Dense(CLASSES, name='head')(jnp.concatenate([jnp.tanh(second), first], -1))
 
@@ -171,14 +173,9 @@ def test_what_a_network_sows_is_not_needed(float64):
   assert state.params.keys() == {'module'}
 
 
-class Nameless(networks.LayeredNetwork):
+class Aware(Network):
   def setup(self):
-    self.layers = []
-
-
-def test_a_network_without_a_number_of_classes(float64):
-  with pytest.raises(UserError, match='Nameless has no attribute num_classes'):
-    training.create_state(Nameless(), optax.sgd(0.1), jax.random.key(0), (2, 2, 1))
+    self.module = Skipping(axis_name=self.axis_name)
 
 
 def test_variables_that_a_train_state_does_not_hold(float64):
@@ -193,10 +190,20 @@ def test_statistics_that_know_nothing_of_the_devices(float64):
   )
   training.check_axis(Network(), with_statistics, None)
   training.check_axis(Network(statistics=False), without, 'batch')
-  with pytest.raises(UserError, match='no attribute axis_name'):
+  with pytest.raises(UserError, match="axis_name=None; allowed: 'batch'"):
     training.check_axis(Network(), with_statistics, 'batch')
+  training.check_axis(Network(axis_name='batch'), with_statistics, 'batch')
+
+
+def test_batch_norm_that_ignores_the_axis(float64):
+  create = lambda network: training.create_state(
+    network, optax.sgd(0.1), jax.random.key(0), (2, 3, 1)
+  )
+  with pytest.raises(UserError, match=r'num_devices: .*statistics that are not taken over its'):
+    create(Network(axis_name='batch'))
   aware = problems.UnstagedMLP(CLASSES, depth=1, width=4, axis_name='batch')
-  training.check_axis(aware, with_statistics, 'batch')
+  for network in (Aware(axis_name='batch'), aware, Network(statistics=False, axis_name='batch')):
+    create(network)
 
 
 class Flat(CountingNetwork):

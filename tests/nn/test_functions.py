@@ -7,7 +7,8 @@ import pytest
 import scipy.special
 
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.nn import layers
+from multiscale_inversion.nn import functions
+from multiscale_inversion.nn.blocks import Classifier
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 
@@ -31,7 +32,7 @@ def _pool(x, size, pooling):
 )
 def test_pooling_against_a_loop(pooling, height, width, size):
   x = np.random.RandomState(0).standard_normal((2, height, width, 3)).astype(np.float32)
-  found = jax.jit(layers.pool, static_argnums=(1, 2))(x, size, pooling)
+  found = jax.jit(functions.pool, static_argnums=(1, 2))(x, size, pooling)
   assert found.shape == (2, height // size, width // size, 3)
   assert found.dtype == jnp.float32
   np.testing.assert_allclose(found, _pool(x, size, pooling), rtol=1e-6, atol=1e-6)
@@ -43,9 +44,9 @@ def test_the_last_row_and_column_of_an_odd_size_have_no_part(pooling):
   other = x.copy()
   other[:, 4], other[:, :, 4] = 1e6, np.inf
   np.testing.assert_array_equal(
-      layers.pool(jnp.asarray(other), 2, pooling), layers.pool(jnp.asarray(x), 2, pooling)
+      functions.pool(jnp.asarray(other), 2, pooling), functions.pool(jnp.asarray(x), 2, pooling)
   )
-  gradient = jax.grad(lambda x: jnp.sum(layers.pool(x, 2, pooling)))(jnp.asarray(x))
+  gradient = jax.grad(lambda x: jnp.sum(functions.pool(x, 2, pooling)))(jnp.asarray(x))
   assert not np.any(gradient[:, 4])
   assert not np.any(gradient[:, :, 4])
   np.testing.assert_allclose(np.sum(gradient), 2 * 2 * 2, rtol=1e-6)
@@ -70,21 +71,22 @@ def test_the_first_place_of_a_maximum_takes_its_gradient():
           [0, 0, 0, 0],
       ]
   )
-  pooled, pullback = jax.vjp(lambda x: layers.pool(x, 2, 'max'), jnp.asarray(x)[None, :, :, None])
+  images = jnp.asarray(x)[None, :, :, None]
+  pooled, pullback = jax.vjp(lambda x: functions.pool(x, 2, 'max'), images)
   np.testing.assert_array_equal(pooled[0, :, :, 0], [[1, 5], [7, 4]])
   (found,) = pullback(jnp.asarray(cotangent)[None, :, :, None])
   np.testing.assert_allclose(found[0, :, :, 0], expected, rtol=1e-6)
 
 
 def test_the_gradient_of_a_mean_is_spread_evenly():
-  gradient = jax.grad(lambda x: jnp.sum(layers.pool(x, 3, 'mean')))(jnp.ones((1, 6, 3, 1)))
+  gradient = jax.grad(lambda x: jnp.sum(functions.pool(x, 3, 'mean')))(jnp.ones((1, 6, 3, 1)))
   np.testing.assert_allclose(gradient, np.full((1, 6, 3, 1), 1 / 9), rtol=1e-6)
 
 
 @pytest.mark.parametrize('size', [1, 2])
 def test_an_unknown_pooling_is_an_error_that_lists_them(size):
   with pytest.raises(UserError) as info:
-    layers.pool(jnp.ones((1, 4, 4, 1)), size, 'sum')
+    functions.pool(jnp.ones((1, 4, 4, 1)), size, 'sum')
   assert str(info.value) == "pooling: unknown 'sum'; allowed: mean, max"
 
 
@@ -92,12 +94,12 @@ def test_an_unknown_pooling_is_an_error_that_lists_them(size):
 def test_an_image_smaller_than_a_window_is_an_error(height, width):
   text = f'pooling: {height}x{width} values are smaller than a window of 2; allowed: larger images'
   with pytest.raises(UserError, match=re.escape(text)):
-    layers.pool(jnp.ones((1, height, width, 1)), 2, 'mean')
+    functions.pool(jnp.ones((1, height, width, 1)), 2, 'mean')
 
 
 def test_global_mean():
   x = np.random.RandomState(2).standard_normal((2, 3, 5, 4))
-  found = layers.global_mean(jnp.asarray(x, jnp.float32))
+  found = functions.global_mean(jnp.asarray(x, jnp.float32))
   expected = [[x[n, :, :, c].sum() / 15 for c in range(4)] for n in range(2)]
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -117,20 +119,20 @@ FORMULAS = {
 
 
 def test_the_nonlinearities_are_these():
-  assert set(layers.ACTIVATIONS) == set(FORMULAS)
-  assert len(layers.ACTIVATIONS) == len(FORMULAS)
+  assert set(functions.ACTIVATIONS) == set(FORMULAS)
+  assert len(functions.ACTIVATIONS) == len(FORMULAS)
 
 
 @pytest.mark.parametrize('name', FORMULAS)
 def test_nonlinearities_against_their_formulas(float64, name):
   x = np.array([-30, -3, -1, -0.2, 0, 0.1, 0.5, 2, 25])
-  found = layers.activation(name, 0.03)(jnp.asarray(x))
+  found = functions.activation(name, 0.03)(jnp.asarray(x))
   np.testing.assert_allclose(found, FORMULAS[name](x), rtol=1e-9, atol=1e-13)
 
 
 def test_an_unknown_nonlinearity_is_an_error_that_lists_them():
   with pytest.raises(UserError) as info:
-    layers.activation('swish', 0.01)
+    functions.activation('swish', 0.01)
   message = str(info.value)
   assert message.startswith("activation: unknown 'swish'; allowed: ")
   assert set(message.split('allowed: ')[1].split(', ')) == set(FORMULAS)
@@ -147,9 +149,9 @@ VARIANCES = {  # of a kernel with fan_in inputs and fan_out outputs
 
 
 def test_initializers_have_their_variance():
-  assert set(layers.INITIALIZERS) == set(VARIANCES)
+  assert set(functions.INITIALIZERS) == set(VARIANCES)
   kernels = jax.jit(
-      lambda key: {name: layers.initializer(name)(key, (3, 3, 20, 70)) for name in VARIANCES}
+      lambda key: {name: functions.initializer(name)(key, (3, 3, 20, 70)) for name in VARIANCES}
   )(jax.random.key(0))
   for name, kernel in kernels.items():
     assert np.mean(kernel) == pytest.approx(0, abs=0.01)
@@ -160,7 +162,7 @@ def test_initializers_have_their_variance():
 
 def test_an_unknown_initializer_is_an_error_that_lists_them():
   with pytest.raises(UserError) as info:
-    layers.initializer('ones')
+    functions.initializer('ones')
   assert str(info.value) == (
       "initializer: unknown 'ones'; "
       'allowed: glorot_uniform, glorot_normal, he_normal, lecun_normal'
@@ -169,7 +171,7 @@ def test_an_unknown_initializer_is_an_error_that_lists_them():
 
 def test_the_classifier_flattens_and_is_linear():
   z = np.random.RandomState(3).standard_normal((2, 2, 3, 4)).astype(np.float32)
-  classifier = layers.Classifier(5, 'he_normal')
+  classifier = Classifier(5, 'he_normal')
   variables = classifier.init(jax.random.key(0), z)
   assert jax.tree.map(jnp.shape, variables['params']) == {
       'dense': {'kernel': (24, 5), 'bias': (5,)}

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.studies.gradient_norms import gradient_norms
 from multiscale_inversion import invert
-from multiscale_inversion.inversion.gradient_norms import gradient_norms
 
 SIZES = (5, 4, 3)  # of x, z^(1), z^(2); the logits z^(3) are 2
 CLASSES = 2

@@ -1,10 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import problems
 import pytest
 
 from multiscale_inversion import Inversion, hold_in_inverse, invert, networks, objectives
+from tests import problems
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 

@@ -1,6 +1,8 @@
 """NNX modules, against explicit Jacobians, finite differences and plain calls."""
 
+import concurrent.futures
 import inspect
+import threading
 from typing import ClassVar
 
 import jax
@@ -34,6 +36,28 @@ class Recomputed(Inner):
     return super().__call__(x)
 
 
+class Compiled(Inner):
+  @nnx.jit
+  def __call__(self, x):
+    return super().__call__(x)
+
+
+class Opaque(Inner, pytree=False):
+  pass
+
+
+class Scanned(nnx.Module):
+  """A dense map in a loop of one turn, whose parameters have a leading axis."""
+
+  def __init__(self, rngs):
+    make = nnx.vmap(Inner)
+    self.steps = make(nnx.Rngs(params=rngs.params()[None]))
+
+  def __call__(self, x):
+    step = lambda carry, inner: (carry, inner(carry))
+    return nnx.scan(step, in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))(x, self.steps)[1][0]
+
+
 class Branched(nnx.Module):
   """A sum of two branches, a shared submodule called twice, a submodule inside another."""
 
@@ -59,28 +83,33 @@ class Statistics(nnx.Module):
     return self.head(self.dropout(jnp.tanh(self.norm(self.hidden(x)))))
 
 
-class Scaled(nnx.Linear):
-  """A submodule that calls its base class, which is one of the model's, too."""
+class Registering(nnx.Linear):
+  """A base class that keeps a list of its subclasses, each with a tag."""
 
-  def __call__(self, x):
-    return 2 * super().__call__(x)
+  registered: ClassVar[list[type]] = []
+
+  def __init_subclass__(cls, *, tag, **options):
+    super().__init_subclass__(**options)
+    cls.registered.append((tag, cls))
+
+
+class Scaled(Registering, tag='scaled'):
+  """A submodule that calls its base class, and itself."""
+
+  def __call__(self, x, again=True):
+    return self(x, again=False) if again else 2 * super().__call__(x)
 
 
 class Inquisitive(nnx.Module):
   """It looks at what its submodules are."""
-
-  registered: ClassVar[list[type]] = []
-
-  def __init_subclass__(cls, *, tag='', **options):
-    super().__init_subclass__(**options)
-    cls.registered.append(cls)
 
   def __init__(self, rngs):
     self.first, self.second = linear(3, 3, rngs), Scaled(3, 2, rngs=rngs, param_dtype=jnp.float64)
     self.table = Table(rngs)
 
   def __call__(self, x):
-    assert type(self.first) is nnx.Linear and not callable(self.table)
+    assert isinstance(self.first, nnx.Linear) and not callable(self.table)
+    assert repr(type(self.first)) == repr(nnx.Linear)
     assert next(iter(inspect.signature(self.first.__call__).parameters)) == 'inputs'
     return self.second(jnp.tanh(self.first(x)) * self.table.values[...])
 
@@ -150,16 +179,88 @@ def test_gradients(x):
   np.testing.assert_allclose(sum(jax.tree.leaves(products)), expected, rtol=1e-6)
 
 
-def test_what_is_transformed(x):
-  """Its output can be named, the inside cannot; the values are those without."""
+@pytest.mark.parametrize('inner', [Recomputed, Compiled, Scanned])
+def test_what_is_transformed(x, inner):
+  """Its output can be named, the inside cannot; values and gradients are those without."""
   names = ['branch', 'inner']
-  expected = invert_nnx_module(Branched(nnx.Rngs(0)), x, names)
-  model = Branched(nnx.Rngs(0), Recomputed)
-  found = invert_nnx_module(model, x, names)
-  for ours, plain in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-    np.testing.assert_allclose(ours, plain, rtol=1e-12)
+
+  def found(model):
+    inversion = invert_nnx_module(model, x, names)
+    return jnp.sum(losses.multiscale_reconstruction(inversion)), inversion
+
+  plain, transformed = Branched(nnx.Rngs(0)), Branched(nnx.Rngs(0), inner)
+  dense = transformed.inner.steps.dense if inner is Scanned else transformed.inner.dense
+  transformed.head = nnx.clone(plain.head)  # the scanned form draws its parameters otherwise
+  for name in ('kernel', 'bias'):
+    value = getattr(plain.inner.dense, name)[...]
+    getattr(dense, name)[...] = value[None] if inner is Scanned else value
+  expected, ours = (nnx.grad(found, has_aux=True)(model) for model in (plain, transformed))
+  for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+    np.testing.assert_allclose(np.asarray(a).reshape(b.shape), b, rtol=1e-12, atol=1e-14)
   with pytest.raises(UserError, match=r"'inner/dense' .*: shared:0, shared:1, branch, inner, h"):
-    invert_nnx_module(model, x, ['inner/dense'])
+    invert_nnx_module(transformed, x, ['inner/dense'])
+
+
+def test_a_module_that_is_no_pytree(x):
+  expected, found = (
+    invert_nnx_module(Branched(nnx.Rngs(0), inner), x, ['inner/dense', 'inner'])
+    for inner in (Inner, Opaque)
+  )
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_compiled_submodule_is_compiled_once(x):
+  """However often the model is inverted: its submodules' classes stay the same."""
+  traced = []
+
+  class Counting(Inner):
+    @nnx.jit
+    def __call__(self, x):
+      traced.append(type(self.dense))
+      return super().__call__(x)
+
+  model = Branched(nnx.Rngs(0), Counting)
+  invert_nnx_module(model, x, ['branch'])
+  before = len(traced)
+  assert 0 < before <= 2  # for its shapes, and for its derivative
+  invert_nnx_module(model, x, ['inner'])
+  assert len(traced) == before
+
+
+def test_threads_have_runs_of_their_own(x):
+  """Two runs of one model at the same time, each waiting for the other inside it."""
+  barrier = threading.Barrier(2, timeout=60)
+
+  class Waiting(Inner):
+    def __call__(self, x):
+      barrier.wait()
+      return super().__call__(x)
+
+  model = Branched(nnx.Rngs(0), Waiting)
+  names = [['inner/dense'], ['shared:1', 'inner']]
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    found = list(pool.map(lambda chosen: invert_nnx_module(model, x, chosen), names))
+  for ours, chosen in zip(found, names, strict=True):
+    expected = invert_nnx_module(Branched(nnx.Rngs(0)), x, chosen)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+      np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_an_inversion_inside_a_submodule(x):
+  """A submodule that inverts one of its own is inverted like any other."""
+
+  class Inverting(Inner):
+    def __call__(self, x):
+      return super().__call__(x) + invert_nnx_module(self.dense, x, []).reconstructions[0].sum()
+
+  model = Branched(nnx.Rngs(0), Inverting)
+  found = invert_nnx_module(model, x, ['inner/dense', 'inner'])
+  kernel, bias = (model.inner.dense.kernel[...], model.inner.dense.bias[...])
+  entering = jnp.tanh(model.shared(jnp.tanh(model.shared(x)) + model.branch(jnp.sin(x))))
+  dense = entering @ kernel + bias
+  np.testing.assert_allclose(found.activations[1], dense, rtol=1e-12)
+  inner = jnp.tanh(dense) + (dense @ kernel.T).sum()
+  np.testing.assert_allclose(found.activations[2], inner, rtol=1e-12)
 
 
 @pytest.mark.parametrize('name', ['nothing', 'shared', 'shared:2', 'branch:1', ''])
@@ -186,8 +287,9 @@ def test_one_backward_pass(x):
   assert products(['inner', 'branch', 'shared:1', 'shared:0']) == products(['inner'])
 
 
-def test_the_model_sees_nothing_of_it(x):
-  calls, registered = (nnx.Linear.__call__, Scaled.__call__), [*Inquisitive.registered]
+def test_the_model_sees_little_of_it(x):
+  """Its submodules are of subclasses, alike but in identity, which no hook is told of."""
+  calls, registered = (nnx.Linear.__call__, Scaled.__call__), [*Registering.registered]
   model = Inquisitive(nnx.Rngs(0))
   expected = model(x)
   found = invert_nnx_module(model, x, ['first', 'second'])
@@ -198,5 +300,6 @@ def test_the_model_sees_nothing_of_it(x):
   with pytest.raises(UserError, match=r'allowed: first, second$'):
     invert_nnx_module(model, x, ['table'])
   assert (nnx.Linear.__call__, Scaled.__call__) == calls
+  assert [type(m) for m in (model.first, model.second)] == [nnx.Linear, Scaled]
   assert '__call__' not in vars(Table)
-  assert Inquisitive.registered == registered
+  assert [('scaled', Scaled)] == Registering.registered == registered
