@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import UserError, check_choice, check_options, check_range
 from multiscale_inversion.objectives import paper
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, per_log_classes
 
 # The options that each rule takes, with their defaults.
@@ -149,12 +149,12 @@ def learned(
     names = ['cross_entropy', 'entropy', *(f'reconstruction/{k}' for k in range(len(layers)))]
     scalars = {f'weight/{name}': weights[k] for k, name in enumerate(names)}
     total = sum(weights[k] * value for k, value in enumerate(values))
-    return Evaluation(total, memory, scalars)
+    return LossOutput(total, memory, scalars)
 
   term = ContextTerm(
       loss,
       init=lambda start: chosen.init(len(heads) + start.num_layers),
-      update=lambda memory, news, variables: news,
+      update=lambda memory, to_remember, variables: to_remember,
       inverts=True,
       scheduled=True,
   )

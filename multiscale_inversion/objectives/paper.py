@@ -17,7 +17,7 @@ from multiscale_inversion.objectives.objective import (
 )
 from multiscale_inversion.objectives.objective import unlabeled as on_unlabeled
 
-UNLABELED = ('entropy', 'information', 'none')
+UNLABELED_LOSSES = ('entropy', 'information', 'none')
 
 
 def labeled_cross_entropy(reduction: str = 'batch') -> Term:
@@ -36,7 +36,7 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
     unlabeled: `entropy`, L_E (Eq. 4), or in its place `information`, which also keeps the mean
       prediction spread over the classes, see `losses.information`; or `none`, zero.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
 
   def term(inversion, labels, mask):
     del labels
@@ -112,7 +112,7 @@ def supervised(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objectiv
   It has no loss of unlabeled ones: `unlabeled` is there so that a configuration that sets it can
   be compared with this one, and changes nothing.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
   return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
 
 

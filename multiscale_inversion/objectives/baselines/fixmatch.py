@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from multiscale_inversion import losses
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add, unlabeled
 
 
@@ -44,7 +44,7 @@ def strong_pass(threshold: float) -> ContextTerm:
     weak = inversion.activations[-1]
     certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
     share = jnp.sum(jnp.where(certain, 1 - mask, 0)) / jnp.maximum(jnp.sum(1 - mask), 1)
-    return Evaluation(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
+    return LossOutput(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
 
   return ContextTerm(loss)
 

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
@@ -47,13 +49,13 @@ def teacher(decay: float) -> ContextTerm:
     passed = context.forward(context.memory, images, dropout)
     logits, batch_stats = jax.lax.stop_gradient(passed)
     values = squared_difference(inversion.activations[-1], jax.nn.softmax(logits))
-    return Evaluation(values, {'step': context.step, 'batch_stats': batch_stats})
+    return LossOutput(values, {'step': context.step, 'batch_stats': batch_stats})
 
-  def update(memory, news, variables):
-    rate = ema_decay(news['step'], decay)
+  def update(memory, to_remember, variables):
+    rate = ema_decay(to_remember['step'], decay)
     return {
         'params': moved_average(memory['params'], variables['params'], rate),
-        'batch_stats': news['batch_stats'],
+        'batch_stats': to_remember['batch_stats'],
     }
 
   return ContextTerm(
@@ -76,5 +78,5 @@ def mean_teacher(
     decay: of the averages (the authors': 0.99, after the ramp 0.999; for CIFAR-10 0.999).
     reduction: of the cross-entropy, see `objective.labeled`.
   """
-  ramp = ramps.gaussian(weight, rampup)
+  ramp = gaussian_ramp(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))

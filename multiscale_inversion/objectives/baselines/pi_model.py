@@ -5,10 +5,12 @@ Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017, a
 
 import jax
 
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
@@ -23,7 +25,7 @@ def second_pass() -> ContextTerm:
     augmentation, dropout = jax.random.split(context.key)
     other = context.predict(context.weak(augmentation, context.images), dropout)
     values = squared_difference(inversion.activations[-1], jax.nn.softmax(other))
-    return Evaluation(values)
+    return LossOutput(values)
 
   return ContextTerm(loss)
 
@@ -38,5 +40,5 @@ def pi_model(
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
     reduction: of the cross-entropy, see `objective.labeled`.
   """
-  ramp = ramps.gaussian(weight, rampup)
+  ramp = gaussian_ramp(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from multiscale_inversion import losses
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.baselines.common import (
+    labeled_cross_entropy_alone,
+    linear_ramp,
+)
 from multiscale_inversion.objectives.objective import Objective, unlabeled
 
 
@@ -43,6 +45,6 @@ def pseudo_label(
   if ramp_end < ramp_start:
     raise UserError(f'objective.ramp_end: {ramp_end}; allowed: from ramp_start={ramp_start} up')
   term = lambda inversion, labels, mask: pseudo_label_loss(inversion.activations[-1])
-  ramp = ramps.linear(weight, ramp_start, ramp_end)
+  ramp = linear_ramp(weight, ramp_start, ramp_end)
   terms = [*labeled_cross_entropy_alone(reduction).terms, (ramp, unlabeled(term, reduction))]
   return Objective(terms, inverts=False)

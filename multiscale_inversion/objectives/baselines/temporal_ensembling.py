@@ -8,10 +8,12 @@ import jax.numpy as jnp
 
 from multiscale_inversion import parallel
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
@@ -39,23 +41,23 @@ def ensemble(decay: float) -> ContextTerm:
     logits, seen = inversion.activations[-1], count > 0
     correction = jnp.where(seen, 1 - decay**count, 1)
     values = squared_difference(logits, sums / correction[:, None])
-    news = {
+    to_remember = {
         'positions': context.positions,
         'sums': decay * sums + (1 - decay) * jax.lax.stop_gradient(jax.nn.softmax(logits)),
         'count': count + 1,
     }
-    return Evaluation(jnp.where(seen, values, 0), parallel.gather_over_devices(news))
+    return LossOutput(jnp.where(seen, values, 0), parallel.gather_over_devices(to_remember))
 
-  def update(memory, news, variables):
+  def update(memory, to_remember, variables):
     del variables
     # A batch may hold an image twice (fewer labels than places): the mean of its predictions, the
     # same in both places, as which of two values stays is not defined on every backend.
-    positions = news['positions']
+    positions = to_remember['positions']
     same = positions[:, None] == positions
     first = jnp.argmax(same, axis=1)
     share = same / jnp.sum(same, axis=1, keepdims=True)
     return {
-        name: memory[name].at[positions].set(jnp.tensordot(share, news[name], 1)[first])
+        name: memory[name].at[positions].set(jnp.tensordot(share, to_remember[name], 1)[first])
         for name in memory
     }
 
@@ -74,5 +76,5 @@ def temporal_ensembling(
     reduction: of the cross-entropy, see `objective.labeled`.
   """
   return add(
-      labeled_cross_entropy_alone(reduction), (ramps.gaussian(weight, rampup), ensemble(decay))
+      labeled_cross_entropy_alone(reduction), (gaussian_ramp(weight, rampup), ensemble(decay))
   )

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
@@ -69,7 +69,7 @@ def smoothness(epsilon: float, xi: float, num_iterations: int) -> ContextTerm:
     noise = jax.random.normal(noise_key, images.shape, images.dtype)
     direction = adversarial_direction(predict, images, noise, xi, num_iterations)
     logits = jax.lax.stop_gradient(predict(images))
-    return Evaluation(divergence(logits, predict(images + epsilon * direction)))
+    return LossOutput(divergence(logits, predict(images + epsilon * direction)))
 
   return ContextTerm(loss)
 
