@@ -1,4 +1,4 @@
-"""What is minimized: sums of losses over an inversion, by name or made with combinators."""
+"""Objectives to minimize: sums of losses over an inversion, by name or made with combinators."""
 
 from multiscale_inversion.objectives.context import (
     Context,

@@ -15,9 +15,9 @@ from multiscale_inversion.objectives.objective import Objective, add
 
 
 def second_pass() -> ContextTerm:
-  """The squared difference to another pass of the network (Algorithm 1).
+  """Return the squared difference to another pass of the network (Algorithm 1).
 
-  The other pass has its own augmentation and dropout; both are differentiated.
+  The other pass has its own augmentation and dropout; both passes are differentiated.
   """
 
   def loss(inversion, labels, mask, context):
@@ -33,12 +33,13 @@ def second_pass() -> ContextTerm:
 def pi_model(
     weight: float = 100.0, rampup: float = 0.25, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and the agreement of two passes of all.
+  """Return the cross-entropy of labeled observations and the agreement of two passes of all.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 100 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; 100 in the paper, where the cross-entropy is a
+      mean over labeled observations.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    reduction: of the cross-entropy, see `objective.labeled`.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   ramp = gaussian_ramp(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

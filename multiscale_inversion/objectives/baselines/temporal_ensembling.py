@@ -18,21 +18,21 @@ from multiscale_inversion.objectives.objective import Objective, add
 
 
 def ensemble(decay: float) -> ContextTerm:
-  """The squared difference to an average of earlier predictions of each image (Algorithm 2).
+  """Return the squared difference to an average of each image's earlier predictions (Algorithm 2).
 
-  The average of an image is updated whenever it is in a batch: once an epoch if unlabeled, as in
-  the paper, and more often if labeled. It is divided by 1 - decay^t, t counting its updates. An
-  image that comes for the first time has no target and no loss.
+  The average of an image is updated whenever the image is in a batch: once an epoch if it is
+  unlabeled, as in the paper, and more often if it is labeled. After t updates, the average is
+  divided by 1 - decay^t. An image that is seen for the first time has no target and no loss.
 
   Args:
-    decay: alpha, in [0, 1).
+    decay: alpha, the decay of the averages, in [0, 1).
   """
   check_range('objective.decay', decay, 0, 1, open_end=True)
 
-  def init(start):
+  def init(initial):
     return {
-        'sums': jnp.zeros((start.num_train, start.num_classes)),
-        'count': jnp.zeros(start.num_train),
+        'sums': jnp.zeros((initial.num_train, initial.num_classes)),
+        'count': jnp.zeros(initial.num_train),
     }
 
   def loss(inversion, labels, mask, context):
@@ -50,8 +50,8 @@ def ensemble(decay: float) -> ContextTerm:
 
   def update(memory, to_remember, variables):
     del variables
-    # A batch may hold an image twice (fewer labels than places): the mean of its predictions, the
-    # same in both places, as which of two values stays is not defined on every backend.
+    # A batch may hold an image twice, if there are fewer labels than places. Both places then get
+    # the mean of its predictions, as which of two values remains is undefined on some backends.
     positions = to_remember['positions']
     same = positions[:, None] == positions
     first = jnp.argmax(same, axis=1)
@@ -67,13 +67,14 @@ def ensemble(decay: float) -> ContextTerm:
 def temporal_ensembling(
     weight: float = 30.0, rampup: float = 0.25, decay: float = 0.6, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and the agreement of all with their earlier selves.
+  """Return the cross-entropy of labels and the agreement of predictions with earlier ones.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 30 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; 30 in the paper, where the cross-entropy is a
+      mean over labeled observations.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    decay: alpha, of the averages of predictions.
-    reduction: of the cross-entropy, see `objective.labeled`.
+    decay: alpha, the decay of the averages of predictions.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   return add(
       labeled_cross_entropy_alone(reduction), (gaussian_ramp(weight, rampup), ensemble(decay))
