@@ -25,9 +25,9 @@ OBJECTIVES = ('supervised', 'multiscale')
 
 def jax_turn(network, objective, precision_name, batch, num_steps):
   """Queues `num_steps` compiled steps and waits for the last."""
-  trainer, state = make_training(*NETWORKS[network], objective, precision_name)
+  training_step, state = make_training(*NETWORKS[network], objective, precision_name)
   held = [state]
-  step = jax.jit(trainer.train_step, donate_argnums=0)
+  step = jax.jit(training_step, donate_argnums=0)
 
   def turn():
     for _ in range(num_steps):

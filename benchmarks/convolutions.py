@@ -36,21 +36,21 @@ def make_batch(size: int, seed: int = 0) -> training.Batch:
 
 
 def make_training(network: str, options, objective: str, precision_name='float32', **more):
-  """A trainer and its initial state, for images of `make_batch`; `more` is the trainer's."""
+  """Return a training step, with `more` of its options, and a state for images of `make_batch`."""
   matmul, dtype = precision.get(precision_name)
   module = networks.create(network, num_classes=10, dtype=dtype, **options)
-  trainer = training.Trainer(
+  training_step = training.TrainingStep(
       module, objectives.create(objective), optax.adam(0.002), matmul_precision=matmul, **more
   )
   key = jax.random.key(0)
-  return trainer, training.create_state(module, trainer.optimizer, key, (32, 32, 3))
+  return training_step, training.create_state(module, training_step.optimizer, key, (32, 32, 3))
 
 
 def jax_step(network: str, objective: str, batch: training.Batch, implementation=None):
   """A compiled step; call it to do one. With the implementation given, for all 3x3 kernels."""
   with forced(implementation):
-    trainer, state = make_training(*NETWORKS[network], objective)
-    step = jax.jit(trainer.train_step).lower(state, batch, jax.random.key(1)).compile()
+    training_step, state = make_training(*NETWORKS[network], objective)
+    step = jax.jit(training_step).lower(state, batch, jax.random.key(1)).compile()
   held = [state]
 
   def run():

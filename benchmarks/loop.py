@@ -74,23 +74,23 @@ def bare_steps(setup):
   fuses it otherwise, and on a CPU more slowly.
   """
   indices = setup.sampler.batch(setup.keys.sampling, jnp.int32(0))
-  batch = training.gather_batch(setup.train_data, *indices)
-  initial = setup.initial_progress()
+  batch = training.gather_batch(jax.tree.map(jnp.asarray, setup.train_data), *indices)
+  initial = setup.initial_loop_state()
 
-  def one(progress, batch, key):
-    return training.advance(setup.trainer, progress, batch, key)
+  def one(loop_state, batch, key):
+    return training.advance(setup.training_step, loop_state, batch, key)
 
-  def several(progress, batch, key):
-    return jax.lax.fori_loop(0, TOGETHER, lambda _, p: one(p, batch, key), progress)
+  def several(loop_state, batch, key):
+    return jax.lax.fori_loop(0, TOGETHER, lambda _, state: one(state, batch, key), loop_state)
 
   def repeated(step, count):
     compiled = jax.jit(step, donate_argnums=0)
 
     def run_all():
-      progress = jax.tree.map(jnp.copy, initial)
+      loop_state = jax.tree.map(jnp.copy, initial)
       for _ in range(count):
-        progress = compiled(progress, batch, setup.keys.dropout)
-      jax.block_until_ready(progress)
+        loop_state = compiled(loop_state, batch, setup.keys.dropout)
+      jax.block_until_ready(loop_state)
 
     run_all()
     return run_all

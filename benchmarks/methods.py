@@ -9,16 +9,14 @@ import argparse
 
 from benchmarks import dispatch, timing
 from experiments.studies import settings
-from multiscale_inversion import training
 from multiscale_inversion.runs import build as setup_lib
 
 
 def make(name: str, num_steps: int):
-  """A dispatch of `num_steps` steps of a setting."""
+  """Return a function that runs `num_steps` steps of a setting."""
   setup = setup_lib.build(settings.config(name))
-  loop = training.make_loop(setup.trainer, setup.sampler, setup.devices)
-  progress = setup.devices.replicate(setup.initial_progress())
-  return dispatch.repeated(loop, progress, setup.train_data, setup.keys, num_steps)
+  loop_state = setup.execution.devices.replicate(setup.initial_loop_state())
+  return dispatch.repeated(setup.make_loop(), loop_state, num_steps)
 
 
 def main():

@@ -13,21 +13,20 @@ import jax
 from benchmarks import timing
 from experiments import digits_50
 from multiscale_inversion.runs import build as setup_lib
-from multiscale_inversion.runs import steps
 from multiscale_inversion.runs.config import resolve
 
 
 def make(config, placement):
-  """An epoch of training, over and over."""
+  """Return a function that trains for an epoch, and the steps of an epoch."""
   config.data.placement = placement
   config.num_epochs = 1000
   setup = setup_lib.build(resolve(config))
-  runner = (steps.Streamed if setup.on_host else steps.Resident)(setup, setup.keys, 0)
-  held = [setup.devices.replicate(setup.initial_progress())]
+  loop = setup.make_loop()
+  held = [setup.execution.devices.replicate(setup.initial_loop_state())]
 
   def epoch():
     count = setup.sampler.steps_per_epoch
-    held[0] = jax.block_until_ready(runner.advance(held[0], count))
+    held[0] = jax.block_until_ready(loop.advance(held[0], count))
 
   return epoch, setup.sampler.steps_per_epoch
 

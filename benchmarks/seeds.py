@@ -8,38 +8,36 @@ some numbers of seeds: seconds a step and seed, beside a single run's.
 
 import argparse
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from benchmarks import dispatch, timing
-from multiscale_inversion import networks, objectives, seeds, training
+from multiscale_inversion import execution, networks, objectives, training
 from multiscale_inversion.data import Sampler
 
 SETTINGS = {'digits': (8, 20), 'mnist': (28, 1)}  # edge of the images, steps a dispatch
 
 
 def make(edge, num_steps, count, mode):
-  """A dispatch of `num_steps` steps of each of `count` seeds."""
+  """Return a function that runs `num_steps` steps of each of `count` seeds."""
   network = networks.create('resnet', 10, blocks_per_group=2, width=32)
-  trainer = training.Trainer(network, objectives.create('multiscale'), optax.adam(0.002))
+  step = training.TrainingStep(network, objectives.create('multiscale'), optax.adam(0.002))
   sampler = Sampler(50, 1250, 25, 25)
   random = np.random.RandomState(0)
-  images = jnp.asarray(random.randint(256, size=(1300, edge, edge, 1)), jnp.uint8)
-  labels = jnp.asarray(random.randint(10, size=1300), jnp.int32)
-  runs = []
-  for seed in range(count):
-    order = np.random.RandomState(seed).permutation(1300).astype(np.int32)
-    data = training.TrainData(images, labels, jnp.asarray(order[:50]), jnp.asarray(order[50:]))
-    keys = training.keys_from_seed(seed)
-    state = training.create_state(network, trainer.optimizer, keys.init, (edge, edge, 1))
-    runs.append((training.start(trainer, sampler, state, data), data, keys))
-  progress, data, keys = runs[0]
-  if mode is not None:
-    progress, keys = seeds.stack([r[0] for r in runs]), seeds.stack([r[2] for r in runs])
-    data = training.TrainData(images, labels, *(jnp.stack([r[1][i] for r in runs]) for i in (2, 3)))
-  loop = training.make_loop(trainer, sampler, seeds_mode=mode)
-  return dispatch.repeated(loop, progress, data, keys, num_steps)
+  images = random.randint(256, size=(1300, edge, edge, 1)).astype(np.uint8)
+  labels = random.randint(10, size=1300).astype(np.int32)
+  program = execution.Execution(seeds=tuple(range(count)), mode=mode)
+  order = lambda seed: np.random.RandomState(seed).permutation(1300).astype(np.int32)
+  keys = program.for_each_seed(training.keys_from_seed)
+
+  def initial(seed):
+    key = training.keys_from_seed(seed).init
+    state = training.create_state(network, step.optimizer, key, (edge, edge, 1))
+    return training.LoopState(state, step.zero_sums(state, 50, (edge, edge, 1)))
+
+  data = training.TrainData(images, labels, *np.split(program.for_each_seed(order), [50], axis=-1))
+  loop = training.ResidentLoop(step, sampler, data, keys, program)
+  return dispatch.repeated(loop, program.for_each_seed(initial), num_steps)
 
 
 def main():
@@ -53,10 +51,10 @@ def main():
   measured = {}
   for setting in arguments.settings:
     edge, num_steps = SETTINGS[setting]
-    contestants = {'single': make(edge, num_steps, 1, None)}
+    contestants = {'single': make(edge, num_steps, 1, execution.DEFAULT_MODE)}
     work = {'single': num_steps}
     for count in arguments.counts:
-      for mode in seeds.MODES:
+      for mode in execution.MODES:
         name = f'{mode}_{count}'
         contestants[name], work[name] = make(edge, num_steps, count, mode), num_steps * count
     times = timing.interleave(contestants, arguments.rounds)

@@ -21,8 +21,8 @@ BLOCKS = (1, 2, 4, 8)
 def lower(network, options, objective, batch, implementation=None, rematerialize=False):
   """The lowered step, and its state."""
   with forced(implementation):
-    trainer, state = make_training(network, options, objective, rematerialize=rematerialize)
-    return jax.jit(trainer.train_step).lower(state, batch, jax.random.key(1)), state
+    training_step, state = make_training(network, options, objective, rematerialize=rematerialize)
+    return jax.jit(training_step).lower(state, batch, jax.random.key(1)), state
 
 
 def arithmetic(network, options, objective, batch) -> float:

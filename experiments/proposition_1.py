@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -181,13 +182,14 @@ def batch_norms(
     state: whose parameters are taken.
     step: whose batch and dropout are taken.
   """
-  trainer, data, keys = setup.trainer, setup.train_data, setup.keys
+  training_step, keys = setup.training_step, setup.keys
+  data = jax.tree.map(jnp.asarray, setup.train_data)
   batch = training.gather_batch(data, *setup.sampler.batch(keys.sampling, step))
-  key = trainer.dropout_key(keys.dropout, step)
-  images = trainer.augmented(batch.images, key)
-  with jax.default_matmul_precision(trainer.matmul_precision):
+  key = training_step.dropout_key(keys.dropout, step)
+  images = training_step.augmented(batch.images, key)
+  with jax.default_matmul_precision(training_step.matmul_precision):
     return gradient_norms(
-        lambda params: trainer.inversion(params, state.batch_stats, images, key),
+        lambda params: training_step.inversion(params, state.batch_stats, images, key),
         lambda inversion: predictions(inversion, batch.labels, batch.mask),
         state.params,
     )

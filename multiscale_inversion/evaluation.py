@@ -7,18 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion import losses, metrics, parallel, seeds
+from multiscale_inversion import losses, metrics, parallel
 from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.execution import Execution
 from multiscale_inversion.networks.base import Network
 
 
 class TestData(NamedTuple):
-  """A test set on the device, in batches of which the last is filled up.
+  """A test set on the devices, in batches of which the last ones are padded.
+
+  On several devices, each has its share of the batches, along a leading axis of devices.
 
   Attributes:
     images: uint8, shape [B, N, H, W, C].
     labels: int32, shape [B, N].
-    mask: float32, shape [B, N]; 0 where a place only fills up the last batch.
+    mask: float32, shape [B, N]; 0 for padding.
   """
 
   __test__ = False  # not a test class, whatever its name
@@ -28,51 +31,48 @@ class TestData(NamedTuple):
   mask: jax.Array
 
 
-def batch_up(images: np.ndarray, labels: np.ndarray, batch_size: int) -> TestData:
-  """Cuts a test set into batches of `batch_size`, the last one filled up with zeros and masked."""
-  missing = -len(images) % batch_size
+def batch_up(
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    devices: parallel.Devices | None = None,
+) -> TestData:
+  """Cut a test set into batches, padded with zeros that the mask leaves out, and place them.
+
+  Args:
+    images: uint8, shape [M, H, W, C].
+    labels: int32, shape [M].
+    batch_size: N.
+    devices: the devices that share the batches, as many each; a single one unless given.
+  """
+  devices = devices or parallel.devices(1)
+  missing = -len(images) % (batch_size * devices.count)
 
   def cut(values):
     padding = np.zeros((missing, *values.shape[1:]), values.dtype)
-    return jnp.asarray(np.concatenate([values, padding]).reshape(-1, batch_size, *values.shape[1:]))
+    padded = np.concatenate([values, padding])
+    return padded.reshape(devices.count, -1, batch_size, *values.shape[1:])
 
-  return TestData(cut(images), cut(labels), cut(np.ones(len(images), np.float32)))
-
-
-def spread(test_data: TestData, devices: parallel.Devices) -> TestData:
-  """Deals a test set's batches out to several devices, filled up by batches that count nothing."""
-  if devices.axis_name is None:
-    return test_data
-
-  def deal(batches):
-    batches = np.asarray(batches)
-    missing = -len(batches) % devices.count
-    padding = np.zeros((missing, *batches.shape[1:]), batches.dtype)
-    return np.concatenate([batches, padding]).reshape(devices.count, -1, *batches.shape[1:])
-
-  return devices.scatter(jax.tree.map(deal, test_data))
+  whole = TestData(images, labels, np.ones(len(images), np.float32))
+  return devices.scatter(jax.tree.map(cut, whole))
 
 
 def make_evaluation(
-    network: Network,
-    devices: parallel.Devices | None = None,
-    matmul_precision: str = 'highest',
-    seeds_mode: str | None = None,
+    network: Network, execution: Execution | None = None, matmul_precision: str = 'highest'
 ) -> Callable[..., dict[str, metrics.Mean]]:
-  """Returns the compiled `(variables, test_data) -> metrics` of the network in evaluation.
+  """Return the compiled function `(variables, test_data) -> metrics` of a network.
 
-  The metrics are `error`, the share of images whose greatest logit is not their label's, and
-  `cross_entropy` in nats: each over all images, every one counted once.
+  The network runs in evaluation mode. The metrics are `error`, the share of images whose greatest
+  logit is not their label's, and `cross_entropy` in nats. Both are means over all images, each
+  counted once.
 
   Args:
     network: the network.
-    devices: one unless given. On several, variables and test data as `devices.replicate` and
-      `spread` give them; each device holds the metrics of the whole test set.
+    execution: devices and seeds, one of each unless given. With several seeds, variables and
+      metrics have a leading axis of seeds. On several devices, `batch_up` shares the test data out,
+      and each device returns the metrics of the whole test set.
     matmul_precision: see `Precision.matmul`.
-    seeds_mode: for the networks of several runs at once, one of `seeds.MODES`: variables and
-      metrics have a leading axis of seeds.
   """
-  devices = devices or parallel.devices(1)
 
   def evaluate_batch(variables, batch):
     with jax.default_matmul_precision(matmul_precision):
@@ -87,8 +87,6 @@ def make_evaluation(
 
   def evaluate(variables, test_data):
     measured = jax.lax.map(lambda batch: evaluate_batch(variables, batch), test_data)
-    return parallel.all_sum(jax.tree.map(jnp.sum, measured), devices.axis_name)
+    return parallel.sum_over_devices(jax.tree.map(jnp.sum, measured))
 
-  if seeds_mode is not None:
-    evaluate = seeds.over_seeds(evaluate, (0, None), seeds_mode)
-  return devices.compile(evaluate)
+  return (execution or Execution()).compile(evaluate, num_own=1)

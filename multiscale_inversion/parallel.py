@@ -1,9 +1,12 @@
 """Data parallelism over the devices of one or many processes: `jax.pmap` over the axis `batch`.
 
-The one file that knows about devices. What is mapped is written against a named axis: each device
-takes its share of a batch (`share`), batch norm takes its statistics over the axis, gradients and
-metrics are summed over it (`all_sum`). On a single device there is no axis, and functions are
-compiled with `jax.jit`.
+The one file that knows about devices. Each device takes its share of a batch (`share`), batch norm
+takes its statistics over the axis, gradients and metrics are summed over it (`sum_over_devices`).
+On a single device there is no axis, and functions are compiled with `jax.jit`.
+
+The collectives look the axis up: where code is not mapped over devices, as on a single device or in
+a loss that is called by itself, they return what they are given. Only batch norm is told the axis
+by its name (`Devices.axis_name`), as Flax's own is.
 """
 
 import dataclasses
@@ -34,61 +37,65 @@ _MARGIN_SECONDS = 20.0
 _HEARTBEAT_SECONDS = 30
 
 
-def num_devices(axis_name: str | None) -> int:
-  """The number of devices of a mapped axis; 1 without one."""
-  return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+def _is_mapped() -> bool:
+  """Return whether the code is being mapped over devices."""
+  try:
+    jax.lax.axis_size(AXIS)
+  except NameError:  # no axis of this name
+    return False
+  return True
 
 
-def share(values: jax.Array, axis_name: str | None) -> jax.Array:
-  """Returns this device's rows of `values`, whose first axis divides by the number of devices."""
-  if axis_name is None:
+def num_devices() -> int:
+  """Return the number of devices that the code is mapped over; 1 where it is not."""
+  return jax.lax.axis_size(AXIS) if _is_mapped() else 1
+
+
+def share(values: jax.Array) -> jax.Array:
+  """Return this device's rows of `values`, whose first axis divides by the number of devices."""
+  if not _is_mapped():
     return values
-  rows = values.reshape(num_devices(axis_name), -1, *values.shape[1:])
-  return rows[jax.lax.axis_index(axis_name)]
-
-
-def all_sum(tree: Any, axis_name: str | None) -> Any:
-  """Sums a tree of float32 arrays over the devices, leaf by leaf, in a single all-reduce.
-
-  The leaves travel as one vector: how many messages there are does not depend on the number of
-  leaves, nor on what a backend's compiler combines.
-  """
-  if axis_name is None:
-    return tree
-  vector, unravel = ravel_pytree(tree)
-  return unravel(jax.lax.psum(vector, axis_name))
+  rows = values.reshape(num_devices(), -1, *values.shape[1:])
+  return rows[jax.lax.axis_index(AXIS)]
 
 
 def sum_over_devices(tree: Any) -> Any:
-  """Sums a tree over the devices where code is mapped over them; else the tree itself.
+  """Sum a tree of floating-point arrays over the devices, leaf by leaf, in a single all-reduce.
 
-  For what does not know whether it is mapped, as losses.
+  The leaves travel as one vector of their common type: how many messages there are does not depend
+  on the number of leaves, nor on what a backend's compiler combines.
   """
-  return _over_devices(jax.lax.psum, tree)
+  if not _is_mapped():
+    return tree
+  vector, unravel = ravel_pytree(tree)
+  return unravel(jax.lax.psum(vector, AXIS))
 
 
 def mean_over_devices(tree: Any) -> Any:
-  """The mean over the devices, each of which has an equal share; as `sum_over_devices`."""
-  return _over_devices(jax.lax.pmean, tree)
+  """Average a tree over the devices, each of which has an equal share of what is averaged."""
+  return jax.lax.pmean(tree, AXIS) if _is_mapped() else tree
 
 
 def gather_over_devices(tree: Any) -> Any:
-  """Joins the devices' arrays along their first axes, for all devices; as `sum_over_devices`."""
-  return _over_devices(functools.partial(jax.lax.all_gather, tiled=True), tree)
+  """Join the devices' arrays along their first axes; all devices get the whole."""
+  return jax.lax.all_gather(tree, AXIS, tiled=True) if _is_mapped() else tree
 
 
-def _over_devices(collective: Callable[[Any, str], Any], tree: Any) -> Any:
-  try:
-    return collective(tree, AXIS)
-  except NameError:  # no axis of this name
-    return tree
+def fold_in_device(key: jax.Array) -> jax.Array:
+  """Return a random key of this device's own; the key itself where there is one device."""
+  return jax.random.fold_in(key, jax.lax.axis_index(AXIS)) if _is_mapped() else key
 
 
-def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
-  """A random key for each device; the key itself where there is one device."""
-  if axis_name is None:
-    return key
-  return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
+  """Return the shapes and types of a function's results on one of several devices.
+
+  The function may name the mapped axis, as a network does whose batch norm spans the devices.
+  """
+  mapped = jax.vmap(function, in_axes=None, axis_size=1, axis_name=AXIS)
+  return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+      jax.eval_shape(mapped, *arguments),
+  )
 
 
 def shares(batch_size: int, labeled_fraction: float) -> tuple[int, int]:

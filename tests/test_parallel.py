@@ -15,6 +15,7 @@ import pytest
 from multiscale_inversion import networks, objectives, parallel, training
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.execution import Execution
 from tests import problems
 
 DEVICES = 8
@@ -39,15 +40,33 @@ CASES = {
 }
 
 
+class Programs(Execution):
+  """An execution that keeps the texts of the programs that it compiles."""
+
+  def __init__(self, devices):
+    super().__init__(devices)
+    object.__setattr__(self, 'texts', [])
+
+  def compile(self, *arguments, **options):
+    function = super().compile(*arguments, **options)
+
+    def run(*values):
+      compiled = function.lower(*values).compile()
+      self.texts.append(compiled.as_text())
+      return compiled(*values)
+
+    return run
+
+
 def train(case, num_devices):
-  """Trains some steps; returns the progress on the host, and the compiled program's text."""
+  """Trains some steps; returns the loop's state on the host, and the compiled program's text."""
   objective, objective_options, network_options = CASES[case]
   devices = parallel.devices(num_devices)
   network = networks.create(
     num_classes=5, axis_name=devices.axis_name, width=4, dropout_rate=0.0, **network_options
   )
-  trainer = training.Trainer(
-    network, objectives.create(objective, **objective_options), optax.sgd(0.1), devices.axis_name
+  training_step = training.TrainingStep(
+    network, objectives.create(objective, **objective_options), optax.sgd(0.1)
   )
   sampler = Sampler(20, 64, 8, 16)
   random = np.random.RandomState(0)
@@ -58,15 +77,15 @@ def train(case, num_devices):
   )
   keys = training.keys_from_seed(0)
   state = training.create_state(
-    network, trainer.optimizer, keys.init, (8, 8, 1), trainer.objective, 84
+    network, training_step.optimizer, keys.init, (8, 8, 1), training_step.objective, 84
   )
   to_double = lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf
   state = jax.tree.map(to_double, state)
-  progress = training.start(trainer, sampler, state, data)
-  arguments = [devices.replicate(x) for x in (progress, data, keys, np.int32(STEPS))]
-  loop = training.make_loop(trainer, sampler, devices)
-  compiled = loop.lower(*arguments).compile()
-  return jax.device_get(devices.first(compiled(*arguments))), compiled.as_text()
+  loop_state = training.LoopState(state, training_step.zero_sums(state, 24, (8, 8, 1)))
+  programs = Programs(devices)
+  loop = training.ResidentLoop(training_step, sampler, data, keys, programs)
+  done = loop.advance(devices.replicate(loop_state), STEPS)
+  return jax.device_get(devices.first(done)), programs.texts[0]
 
 
 def worker():

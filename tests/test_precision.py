@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures('little_optimization')
 def make(name, network='resnet'):
   matmul, dtype = precision.get(name)
   network = networks.create(network, 5, dtype=dtype, dropout_rate=0.0, **NETWORKS[network])
-  trainer = training.Trainer(
+  training_step = training.TrainingStep(
     network, objectives.create('multiscale'), optax.adam(0.002), matmul_precision=matmul
   )
-  state = training.create_state(network, trainer.optimizer, jax.random.key(0), (12, 12, 3))
+  state = training.create_state(network, training_step.optimizer, jax.random.key(0), (12, 12, 3))
   images = jax.random.normal(jax.random.key(1), (6, 12, 12, 3))
   batch = training.Batch(images, jnp.asarray(LABELS), jnp.asarray(LABELS >= 0, jnp.float32))
-  return trainer, state, batch
+  return training_step, state, batch
 
 
 def equations(jaxpr):
@@ -40,8 +40,8 @@ def equations(jaxpr):
 
 def products(name):
   """The products of a training step: their precision and the types of their operands."""
-  trainer, state, batch = make(name)
-  jaxpr = jax.make_jaxpr(trainer.train_step)(state, batch, jax.random.key(2))
+  training_step, state, batch = make(name)
+  jaxpr = jax.make_jaxpr(training_step)(state, batch, jax.random.key(2))
   return [
     (e.params['precision'], {str(v.aval.dtype) for v in e.invars}) for e in equations(jaxpr.jaxpr)
     if e.primitive.name in ('dot_general', 'conv_general_dilated')
@@ -70,24 +70,24 @@ def test_every_product_of_a_step(name, matmul, dtype):
 
 @pytest.mark.parametrize('network', NETWORKS)
 def test_bfloat16_keeps_statistics_losses_and_weights_in_float32(network):
-  trainer, state, batch = make('bfloat16', network)
-  after, measured = jax.jit(trainer.train_step)(state, batch, jax.random.key(2))
+  training_step, state, batch = make('bfloat16', network)
+  after, measured = jax.jit(training_step)(state, batch, jax.random.key(2))
   for leaf in jax.tree.leaves((after.params, after.batch_stats, measured)):
     assert leaf.dtype == jnp.float32
-  stages = trainer.network.stages(state.variables(), train=True)
+  stages = training_step.network.stages(state.variables(), train=True)
   inversion = jax.eval_shape(lambda x: invert(stages, x), batch.images)
   types = [z.dtype for z in inversion.activations]
   assert types == [jnp.float32, *[jnp.bfloat16] * (len(types) - 2), jnp.float32]
   assert [r.dtype for r in inversion.reconstructions] == types[:-1]
-  loss = jax.eval_shape(trainer.objective, inversion, batch.labels, batch.mask)
+  loss = jax.eval_shape(training_step.objective, inversion, batch.labels, batch.mask)
   assert loss.dtype == jnp.float32
 
 
 def test_bfloat16_is_close_to_float32():
   steps = {}
   for name in ('float32', 'bfloat16'):
-    trainer, state, batch = make(name)
-    _, measured = jax.jit(trainer.train_step)(state, batch, jax.random.key(2))
+    training_step, state, batch = make(name)
+    _, measured = jax.jit(training_step)(state, batch, jax.random.key(2))
     steps[name] = {key: mean.value() for key, mean in measured.items()}
   assert steps['bfloat16'] == pytest.approx(steps['float32'], rel=0.03)
   assert steps['bfloat16'] != pytest.approx(steps['float32'], rel=1e-5)

@@ -24,20 +24,20 @@ def stock_convolutions(little_optimization):
 
 def make(objective, blocks=1, rematerialize=False):
   network = networks.create('resnet', 10, blocks_per_group=blocks, width=16)
-  trainer = training.Trainer(
+  training_step = training.TrainingStep(
     network, objectives.create(objective), optax.adam(0.002), rematerialize=rematerialize
   )
-  state = training.create_state(network, trainer.optimizer, jax.random.key(0), (16, 16, 3))
+  state = training.create_state(network, training_step.optimizer, jax.random.key(0), (16, 16, 3))
   random = np.random.RandomState(0)
   images = jnp.asarray(random.standard_normal((4, 16, 16, 3)), jnp.float32)
   batch = training.Batch(images, jnp.array([3, 1, -1, -1]), jnp.array([1.0, 1, 0, 0]))
-  return trainer, (state, batch, jax.random.key(1))
+  return training_step, (state, batch, jax.random.key(1))
 
 
 @functools.cache
 def compiled(objective, blocks=1, rematerialize=False):
-  trainer, arguments = make(objective, blocks, rematerialize)
-  return jax.jit(trainer.train_step).lower(*arguments).compile()
+  training_step, arguments = make(objective, blocks, rematerialize)
+  return jax.jit(training_step).lower(*arguments).compile()
 
 
 def flops(*setting):
@@ -66,8 +66,8 @@ def test_memory_with_the_convolutions_in_use(monkeypatch):
   monkeypatch.setattr(convolution, 'default_implementation', OWN)
   sizes = []
   for objective in ('supervised', 'multiscale'):
-    trainer, arguments = make(objective)
-    step = jax.jit(trainer.train_step).lower(*arguments).compile()
+    training_step, arguments = make(objective)
+    step = jax.jit(training_step).lower(*arguments).compile()
     sizes.append(step.memory_analysis().temp_size_in_bytes)
   assert sizes[1] / sizes[0] <= 1.9  # 1.65 found; 2.2 is allowed of a large batch
   assert sizes[1] < 1.6e6  # 1.3 found; zeros made early and kept for each layer would be seen here

@@ -73,7 +73,7 @@ def step():
     'resnet', num_classes=CLASSES, blocks_per_group=1, width=3, dropout_rate=0.0
   )
   optimizer = optax.sgd(LEARNING_RATE)
-  trainer = training.Trainer(network, objectives.create('supervised'), optimizer)
+  training_step = training.TrainingStep(network, objectives.create('supervised'), optimizer)
   state = training.create_state(network, optimizer, jax.random.key(1), (8, 8, 2))
   random = np.random.default_rng(0)
   draw = lambda leaf: jnp.asarray(random.uniform(0.5, 1.5, leaf.shape), jnp.float32)
@@ -84,9 +84,10 @@ def step():
   )
   images = random.normal(size=(len(LABELS), 8, 8, 2)).astype(np.float32)
   batch = training.Batch(jnp.asarray(images), jnp.asarray(LABELS), jnp.asarray(MASK))
-  after, measured = jax.jit(trainer.train_step)(state, batch, jax.random.key(2))
+  after, measured = jax.jit(training_step)(state, batch, jax.random.key(2))
   return {
-    'network': network, 'trainer': trainer, 'before': state, 'batch': batch, 'after': after,
+    'network': network, 'training_step': training_step, 'before': state, 'batch': batch,
+    'after': after,
     'measured': {name: mean.value() for name, mean in measured.items()},
   }
 
@@ -167,7 +168,7 @@ def test_step_updates_the_running_statistics(step):
 
 def test_unlabeled_images_enter_a_supervised_step_by_the_statistics_alone(step):
   """Labels where the mask is 0 count for nothing; images there still do."""
-  run = jax.jit(step['trainer'].train_step)
+  run = jax.jit(step['training_step'])
   key = jax.random.key(2)
   labels = jnp.where(step['batch'].mask > 0, step['batch'].labels, 2)
   other, _ = run(step['before'], step['batch']._replace(labels=labels), key)
@@ -186,11 +187,11 @@ def test_dropout_is_a_function_of_key_and_step(monkeypatch):
     'resnet', num_classes=CLASSES, blocks_per_group=1, width=4, dropout_rate=0.5
   )
   optimizer = optax.sgd(LEARNING_RATE)
-  trainer = training.Trainer(network, objectives.create('supervised'), optimizer)
+  training_step = training.TrainingStep(network, objectives.create('supervised'), optimizer)
   state = training.create_state(network, optimizer, jax.random.key(0), (4, 4, 1))
   images = jnp.asarray(np.random.default_rng(3).normal(size=(8, 4, 4, 1)), jnp.float32)
   batch = training.Batch(images, jnp.asarray(LABELS), jnp.asarray(MASK))
-  run = jax.jit(trainer.train_step)
+  run = jax.jit(training_step)
   losses_of = [
     run(state._replace(step=jnp.int32(step)), batch, jax.random.key(seed))[1]['loss'].value()
     for step, seed in ((0, 0), (0, 0), (1, 0), (0, 1))
@@ -221,7 +222,7 @@ def test_loop_is_its_steps(monkeypatch):
   monkeypatch.setattr(resnet, 'NUM_GROUPS', 1)  # for speed
   network = networks.create('resnet', num_classes=CLASSES, blocks_per_group=1, width=2)
   optimizer = optax.adam(0.01)
-  trainer = training.Trainer(network, objectives.create('entropy'), optimizer)
+  training_step = training.TrainingStep(network, objectives.create('entropy'), optimizer)
   sampler = Sampler(5, 12, 2, 3)
   keys = training.keys_from_seed(3)
   random = np.random.default_rng(1)
@@ -230,19 +231,20 @@ def test_loop_is_its_steps(monkeypatch):
     jnp.arange(5), jnp.arange(5, 17)
   )
   state = training.create_state(network, optimizer, keys.init, (8, 8, 1))
-  progress = training.start(trainer, sampler, jax.tree.map(jnp.copy, state), data)
-  assert all(float(leaf) == 0 for leaf in jax.tree.leaves(progress.sums))
-  progress = training.make_loop(trainer, sampler)(progress, data, keys, 3)
+  sums = training_step.zero_sums(state, 5, (8, 8, 1))
+  assert all(float(leaf) == 0 for leaf in jax.tree.leaves(sums))
+  loop_state = training.LoopState(jax.tree.map(jnp.copy, state), sums)
+  loop_state = training.ResidentLoop(training_step, sampler, data, keys).advance(loop_state, 3)
 
-  run, measured = jax.jit(trainer.train_step), []
+  run, measured = jax.jit(training_step), []
   for index in range(3):
     batch = training.gather_batch(data, *sampler.batch(keys.sampling, jnp.int32(index)))
     state, values = run(state, batch, keys.dropout)
     measured.append({name: value.value() for name, value in values.items()})
-  assert progress.state.step == 3
-  for name, mean in progress.sums.items():
+  assert loop_state.state.step == 3
+  for name, mean in loop_state.sums.items():
     assert mean.value() == pytest.approx(np.mean([m[name] for m in measured]), rel=1e-4)
-  for a, b in zip(jax.tree.leaves(progress.state.params), jax.tree.leaves(state.params)):
+  for a, b in zip(jax.tree.leaves(loop_state.state.params), jax.tree.leaves(state.params)):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
@@ -400,20 +402,20 @@ def test_what_the_network_and_the_objective_see():
       'positions': jnp.sum(context.positions),
       'strong': jnp.sum(context.strong(context.key, context.images)),
     }
-    return objectives.Evaluation(jnp.zeros(mask.shape), scalars=scalars)
+    return objectives.LossOutput(jnp.zeros(mask.shape), scalars=scalars)
 
   network = networks.create('mlp', CLASSES, depth=1, width=4, dropout_rate=0.0)
-  trainer = training.Trainer(
+  training_step = training.TrainingStep(
     network, objectives.add(objectives.ContextTerm(loss)), optax.sgd(0.0), num_steps=8,
     weak=lambda key, x: 2 * x, strong=lambda key, x: 5 * x,
   )
-  state = training.create_state(network, trainer.optimizer, jax.random.key(0), (4, 4, 1))
+  state = training.create_state(network, training_step.optimizer, jax.random.key(0), (4, 4, 1))
   images = np.random.RandomState(0).standard_normal((8, 4, 4, 1)).astype(np.float32)
   batch = training.Batch(
     jnp.asarray(images), jnp.asarray(LABELS), jnp.asarray(MASK), jnp.arange(8) + 3
   )
-  state, _ = trainer.train_step(state, batch, jax.random.key(1))
-  _, measured = trainer.train_step(state, batch, jax.random.key(1))
+  state, _ = training_step(state, batch, jax.random.key(1))
+  _, measured = training_step(state, batch, jax.random.key(1))
   total = images.sum()
   expected = {
     'z0': 2 * total, 'inputs': 2 * total, 'images': total, 'strong': 5 * total,
@@ -429,7 +431,7 @@ def test_another_pass_has_the_same_parameters_and_leaves_the_statistics():
   def loss(inversion, labels, mask, context):
     again = context.predict(context.images, context.key)
     difference = jnp.max(jnp.abs(again - inversion.activations[-1]))
-    return objectives.Evaluation(jnp.mean(again, -1), scalars={'difference': difference})
+    return objectives.LossOutput(jnp.mean(again, -1), scalars={'difference': difference})
 
   network = networks.create('mlp', CLASSES, depth=1, width=4, dropout_rate=0.0)
   images = jnp.asarray(np.random.RandomState(0).standard_normal((8, 4, 4, 1)), jnp.float32)
@@ -437,9 +439,9 @@ def test_another_pass_has_the_same_parameters_and_leaves_the_statistics():
   states = []
   mean_logit = lambda inversion, labels, mask: jnp.mean(inversion.activations[-1], -1)
   for term in (objectives.ContextTerm(loss), mean_logit):
-    trainer = training.Trainer(network, objectives.add(term), optax.sgd(0.1))
-    state = training.create_state(network, trainer.optimizer, jax.random.key(0), (4, 4, 1))
-    state, measured = trainer.train_step(state, batch, jax.random.key(1))
+    training_step = training.TrainingStep(network, objectives.add(term), optax.sgd(0.1))
+    state = training.create_state(network, training_step.optimizer, jax.random.key(0), (4, 4, 1))
+    state, measured = training_step(state, batch, jax.random.key(1))
     states.append(state)
     if 'difference' in measured:
       assert measured['difference'].value() < 1e-6

@@ -24,7 +24,7 @@ def trained(folder: str, run: dict[str, Any]) -> tuple[setup_lib.Setup, training
   config.num_devices, config.data.placement = 1, 'device'
   setup = setup_lib.build(config)
   checkpoints = RunFolder(folder).checkpoints
-  found = Checkpoints(checkpoints).restore(setup.initial_progress())
+  found = Checkpoints(checkpoints).restore(setup.initial_loop_state())
   if found is None:
     raise UserError(f'{checkpoints}: no checkpoint; allowed: the folder of a finished run')
   return setup, found.tree.state

@@ -1,10 +1,10 @@
-"""What is minimized: sums of losses over an inversion, by name or made with combinators."""
+"""Objectives to minimize: sums of losses over an inversion, by name or made with combinators."""
 
 from multiscale_inversion.objectives.context import (
     Context,
     ContextTerm,
-    Evaluation,
-    Start,
+    InitialContext,
+    LossOutput,
 )
 from multiscale_inversion.objectives.learned import RULES
 from multiscale_inversion.objectives.objective import (
@@ -19,7 +19,7 @@ from multiscale_inversion.objectives.objective import (
     unlabeled,
 )
 from multiscale_inversion.objectives.paper import (
-    UNLABELED,
+    UNLABELED_LOSSES,
     check_layer_weights,
     check_layers,
     input_reconstruction,
@@ -38,13 +38,13 @@ from multiscale_inversion.objectives.registry import (
 __all__ = [
     'REDUCTIONS',
     'RULES',
-    'UNLABELED',
+    'UNLABELED_LOSSES',
     'Context',
     'ContextTerm',
-    'Evaluation',
+    'InitialContext',
     'Loss',
+    'LossOutput',
     'Objective',
-    'Start',
     'Term',
     'Weight',
     'add',

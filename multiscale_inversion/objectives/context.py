@@ -1,4 +1,4 @@
-"""What a loss may know beside an inversion: other passes, the time, a memory of its own."""
+"""Losses that need more than one inversion: other passes, the progress, a memory of their own."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,22 +13,22 @@ Variables = dict[str, Any]  # `params` and `batch_stats`
 
 
 class Context(NamedTuple):
-  """The surroundings of a training step.
+  """What a `ContextTerm` is given in a training step, beside the inversion.
 
   Attributes:
     images: the batch's observations, normalized, before any augmentation, shape [N, ...].
-    positions: where they are in the training set, int32, shape [N].
+    positions: indices of the observations in the training set, int32, shape [N].
     inputs: what the network saw, z^(0): `images`, weakly augmented.
-    step: steps done, an int32 scalar.
+    step: number of steps done, an int32 scalar.
     progress: the share of the training that is done, a float32 scalar in [0, 1).
-    key: random key of this term in this step; another one on each device.
+    key: the term's random key in this step; each device has its own.
     variables: `params`, which are being differentiated, and `batch_stats` before the step.
     forward: (variables, images, key) -> (logits [N, C], batch_stats): another training pass, with
       the statistics of its own batch (on several devices, of all shares) and dropout by the key.
-      `batch_stats` are the variables' own, moved by this pass. The trained network's stay those of
-      the main pass.
+      It returns the given variables' `batch_stats` as this pass has moved them. The statistics of
+      the trained network are moved by the main pass alone.
     weak, strong: augmentations (key, images) -> images.
-    memory: the term's own, see `ContextTerm`.
+    memory: the term's own memory, see `ContextTerm`.
   """
 
   images: jax.Array
@@ -44,7 +44,7 @@ class Context(NamedTuple):
   memory: Any = None
 
   def predict(self, images: jax.Array, key: jax.Array) -> jax.Array:
-    """Logits of another training pass of the network that is trained."""
+    """Return the logits of another training pass of the trained network."""
     logits, _ = self.forward(self.variables, images, key)
     return logits
 
@@ -54,11 +54,12 @@ class Context(NamedTuple):
     return self.variables['params']
 
 
-class Start(NamedTuple):
-  """What a term's memory is made from, before the first step.
+class InitialContext(NamedTuple):
+  """What a `ContextTerm` makes its memory from, before the first step.
 
   Attributes:
-    variables: the network's initial `params` and `batch_stats`; `{}` where it has no statistics.
+    variables: the network's initial `params` and `batch_stats`; the latter are `{}` if it has no
+      statistics.
     num_train: size of the training set.
     num_classes: C.
     num_layers: L.
@@ -75,46 +76,49 @@ class Start(NamedTuple):
     return self.variables['params']
 
 
-class Evaluation(NamedTuple):
-  """What a term makes of a batch.
+class LossOutput(NamedTuple):
+  """What a `ContextTerm` computes from a batch.
 
   Attributes:
-    values: the loss per observation, shape [N].
-    news: what `ContextTerm.update` takes; any tree of arrays.
-    scalars: what is recorded with the step's metrics, by name; of several devices, their mean.
+    values: the loss per observation, shape [N]; the caller reduces.
+    to_remember: what `ContextTerm.update` gets to change the memory, any tree of arrays.
+    scalars: values to record with the step's metrics, by name; on several devices, their mean is
+      recorded.
   """
 
   values: jax.Array
-  news: Any = None
+  to_remember: Any = None
   scalars: dict[str, jax.Array] | None = None
 
 
-def _keep(memory: Any, news: Any, variables: Variables) -> Any:
-  del news, variables
+def _keep(memory: Any, to_remember: Any, variables: Variables) -> Any:
+  del to_remember, variables
   return memory
 
 
 @dataclasses.dataclass(frozen=True)
 class ContextTerm:
-  """A loss that reads more than one inversion.
+  """A loss that reads a `Context`, and may have a memory.
 
-  On several devices `loss` is evaluated on each one's share of the batch, and memories must stay
-  the same on all: sum or gather what they are made of (`parallel.sum_over_devices`,
+  On several devices, `loss` gets each device's share of the batch, and the memory must stay the
+  same on all: sum or gather what it is made of (`parallel.sum_over_devices`,
   `parallel.gather_over_devices`).
 
   Attributes:
-    loss: (inversion, labels, mask, context) -> `Evaluation`.
-    init: `Start` -> memory, a tree of arrays that is part of the train state; None for none.
-    update: (memory, news, variables after the step) -> memory.
-    averaged: memory -> the variables to evaluate in place of the trained ones: `params` and, of a
-      network that has some, `batch_stats` that belong to these parameters. It picks them from the
-      memory, whose arrays may have leading axes of devices and seeds. None for none.
-    inverts: whether it reads reconstructions.
-    scheduled: whether its value changes with the progress by itself, as by weights that learn.
+    loss: (inversion, labels, mask, context) -> `LossOutput`.
+    init: `InitialContext` -> memory, a tree of arrays that is part of the train state; None for a
+      term without memory.
+    update: (memory, to_remember, variables after the step) -> memory.
+    averaged: memory -> the variables to evaluate in place of the trained ones: `params` and, if the
+      network has some, the `batch_stats` that belong to these parameters. It only picks them from
+      the memory, whose arrays may have leading axes of devices and seeds. None to evaluate the
+      trained variables.
+    inverts: whether the loss reads reconstructions.
+    scheduled: whether the loss changes with the progress by itself, such as by weights that learn.
   """
 
-  loss: Callable[[Inversion, jax.Array, jax.Array, Context], Evaluation]
-  init: Callable[[Start], Any] | None = None
+  loss: Callable[[Inversion, jax.Array, jax.Array, Context], LossOutput]
+  init: Callable[[InitialContext], Any] | None = None
   update: Callable[[Any, Any, Variables], Any] = _keep
   averaged: Callable[[Any], Variables] | None = None
   inverts: bool = False

@@ -1,4 +1,4 @@
-"""Weights of losses that learn themselves (Section 4)."""
+"""The multiscale objective with weights that are learned (Section 4)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import UserError, check_choice, check_options, check_range
 from multiscale_inversion.objectives import paper
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, per_log_classes
 
 # The options that each rule takes, with their defaults.
@@ -19,11 +19,11 @@ LEAST = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """How weights follow from the losses.
+  """How the weights of K losses follow from their values.
 
   Attributes:
-    init: number of weights -> memory, whose entry `weights` has shape [K].
-    update: (memory, batch means [K] of the losses) -> memory.
+    init: K -> memory, whose entry `weights` has shape [K].
+    update: (memory, batch means of the losses, shape [K]) -> memory.
   """
 
   init: Callable[[int], dict[str, jax.Array]]
@@ -31,21 +31,21 @@ class Rule:
 
 
 def gradient_rule(rate: float) -> Rule:
-  """The gradient step of Section 4, beta <- beta - rate dL/dbeta, on weights of a constant sum.
+  """Return Section 4's gradient step, beta <- beta - rate dL/dbeta, with a constant sum of weights.
 
   As dL/dbeta_k is the k-th loss, which is never negative, the step as it stands takes every weight
-  below zero: the least objective is none. Here it is taken in the logarithms, and the weights are
-  scaled to the sum K that they start with, the exponentiated gradient on the simplex (Kivinen and
-  Warmuth, Information and Computation 132, 1997):
+  below zero: the objective is least without a bound. Here the step is taken in the logarithms, and
+  the weights are rescaled to the sum K that they start with. This is the exponentiated gradient on
+  the simplex (Kivinen and Warmuth, Information and Computation 132, 1997):
 
       beta_k <- K beta_k exp(-rate L_k) / sum_j beta_j exp(-rate L_j)
 
-  They stay positive, at least `LEAST` before the last scaling, from where a weight comes back as
-  soon as its loss is smaller than others. Only differences between losses move them: away from
-  losses that stay large, to those that are small.
+  The weights stay positive, at least `LEAST` before the last rescaling, so that a weight recovers
+  as soon as its loss is smaller than others. Only differences between losses move weights, from
+  losses that stay large to losses that are small.
 
   Args:
-    rate: of the weights, from 0 up; 0 keeps them.
+    rate: learning rate of the weights, from 0 up; 0 keeps them.
   """
 
   def update(memory, means):
@@ -57,20 +57,21 @@ def gradient_rule(rate: float) -> Rule:
 
 
 def speed_rule(decay: float, power: float) -> Rule:
-  """Weights by running statistics, so that the losses fall at one speed.
+  """Return a rule that lets all losses fall at the same speed.
 
-  A loss that has kept more of its first value than others weighs more: with the running mean m_k
-  of each loss, its first value l_k and the ratio q_k = m_k / l_k, beta_k is proportional to
-  (q_k / mean of q)^power, with sum K: the relative inverse training rates of GradNorm (Chen et al.,
-  ICML 2018, Section 3.2), taken for the weights themselves instead of the gradients' norms.
+  A loss that has kept more of its first value than others gets more weight. With the running mean
+  m_k of each loss, its first value l_k and the ratio q_k = m_k / l_k, beta_k is proportional to
+  (q_k / mean of q)^power, and the sum is K. These are the relative inverse training rates of
+  GradNorm (Chen et al., ICML 2018, Section 3.2), applied to the weights themselves instead of the
+  gradients' norms.
 
   Args:
-    decay: of the running means, in [0, 1).
+    decay: decay of the running means, in [0, 1).
     power: how strongly speeds are evened out, from 0 (not at all) up.
   """
 
   def init(count):
-    # Arrays of their own: a step takes over the buffers of its state, each once.
+    # Separate arrays, as a step donates each buffer of its state once.
     return {
         'weights': jnp.ones(count),
         'first': jnp.zeros(count),
@@ -82,7 +83,7 @@ def speed_rule(decay: float, power: float) -> Rule:
     started = memory['started'] > 0
     first = jnp.where(started, memory['first'], means)
     mean = jnp.where(started, decay * memory['mean'] + (1 - decay) * means, means)
-    # A loss that begins at zero has nowhere to fall: its ratio is that of one that did not.
+    # A loss that begins at zero cannot fall: it counts as one that has not fallen.
     ratio = jnp.where(first > 0, mean / jnp.where(first > 0, first, 1), 1)
     tiny = jnp.finfo(ratio.dtype).tiny
     relative = jnp.maximum(ratio / jnp.maximum(jnp.mean(ratio), tiny), tiny) ** power
@@ -102,25 +103,27 @@ def learned(
     stop_target: bool = False,
     form: str = 'output',
 ) -> Objective:
-  """The multiscale objective with weights beta_CE, beta_E, beta_R^(l) that learn (Section 4).
+  """Return the multiscale objective with learned weights beta_CE, beta_E, beta_R^(l) (Section 4).
 
-  They multiply the weights of `paper.multiscale` (1, 1 and 1/L for each layer), start at 1 and keep
-  their sum. In each step they are updated by the losses of its batch before its gradient is taken:
-  by Section 4's rule at the parameters Theta(t+1), of which the next batch's pass is the first.
-  They are recorded as `weight/cross_entropy`, `weight/entropy` and `weight/reconstruction/l`.
+  The weights multiply those of `paper.multiscale` (1, 1 and 1/L for each layer), start at 1 and
+  keep their sum. Each step updates them by the losses of its batch before it takes the gradient.
+  This is Section 4's rule, which uses the losses at the parameters Theta(t+1): the next batch's
+  pass is the first with these parameters. The weights are recorded as `weight/cross_entropy`,
+  `weight/entropy` and `weight/reconstruction/l`.
 
   Args:
     rule: `gradient`, see `gradient_rule`, or `speed`, see `speed_rule`.
-    rate: of the gradient rule.
-    decay: of the speed rule's running means.
-    power: of the speed rule.
-    reduction: as of `paper.multiscale`.
-    unlabeled: `entropy` alone; information is negative, and no loss at all takes all weight.
-    stop_target: as of `paper.multiscale`.
-    form: as of `paper.multiscale`.
+    rate: learning rate of the gradient rule.
+    decay: decay of the speed rule's running means.
+    power: exponent of the speed rule.
+    reduction: see `paper.multiscale`.
+    unlabeled: only `entropy`; information is negative, and `none`, a loss of zero, would get all
+      the weight.
+    stop_target: see `paper.multiscale`.
+    form: see `paper.multiscale`.
 
   Raises:
-    UserError: for a value out of range, or an option of the other rule.
+    UserError: if a value is out of range, or an option belongs to the other rule.
   """
   check_choice('objective.rule', rule, RULES)
   given = {'rate': rate, 'decay': decay, 'power': power}
@@ -128,7 +131,7 @@ def learned(
     moved = [name for name, default in RULES[other].items() if given[name] != default]
     check_options('objective', f'learned with rule={rule}', moved, RULES[rule])
   if unlabeled != 'entropy':
-    # Both rules take losses that are never negative and fall from where they begin.
+    # Both rules need losses that are never negative and can fall from their first value.
     raise UserError(f'objective.unlabeled: {unlabeled}; allowed with learned: entropy')
   for name, value in (('rate', rate), ('power', power)):
     check_range(f'objective.{name}', value, 0, 1e6)
@@ -149,12 +152,12 @@ def learned(
     names = ['cross_entropy', 'entropy', *(f'reconstruction/{k}' for k in range(len(layers)))]
     scalars = {f'weight/{name}': weights[k] for k, name in enumerate(names)}
     total = sum(weights[k] * value for k, value in enumerate(values))
-    return Evaluation(total, memory, scalars)
+    return LossOutput(total, memory, scalars)
 
   term = ContextTerm(
       loss,
-      init=lambda start: chosen.init(len(heads) + start.num_layers),
-      update=lambda memory, news, variables: news,
+      init=lambda initial: chosen.init(len(heads) + initial.num_layers),
+      update=lambda memory, to_remember, variables: to_remember,
       inverts=True,
       scheduled=True,
   )

@@ -1,4 +1,4 @@
-"""Objectives as sums of weighted losses, and the combinators that make them."""
+"""Objectives: weighted sums of losses, and the combinators that make them."""
 
 import dataclasses
 import functools
@@ -15,11 +15,11 @@ from multiscale_inversion.arrays import as_shaped
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives.context import (
-    Context,
-    ContextTerm,
-    Evaluation,
-    Start,
-    Variables,
+  Context,
+  ContextTerm,
+  InitialContext,
+  LossOutput,
+  Variables,
 )
 
 REDUCTIONS = ('batch', 'group')
@@ -27,7 +27,7 @@ REDUCTIONS = ('batch', 'group')
 # (inversion, labels [N], mask [N]: 1 where labeled, 0 where not) -> loss per observation [N]
 Loss = Callable[[Inversion, jax.Array, jax.Array], jax.Array]
 Term = Loss | ContextTerm
-# A number, or a function of the progress in [0, 1): the share of the training that is done.
+# A number, or a function of the progress, the share of the training that is done, in [0, 1).
 Weight = float | Callable[[jax.Array], jax.Array]
 
 
@@ -37,9 +37,9 @@ class Objective:
 
   Attributes:
     terms: pairs of a weight and a term. A term is a function (inversion, labels, mask) -> [N], or
-      a `ContextTerm`, which knows more.
-    inverts: whether a term reads reconstructions. They cost nothing where none does: what is not
-      read is not computed in a compiled program.
+      a `ContextTerm`.
+    inverts: whether a term reads reconstructions. If none does, they cost nothing: a compiled
+      program does not compute what is not read.
   """
 
   terms: Sequence[tuple[Weight, Term]]
@@ -52,36 +52,36 @@ class Objective:
       mask: jax.Array,
       context: Context | None = None,
   ) -> jax.Array:
-    """Evaluates the objective.
+    """Evaluate the objective.
 
     Args:
       inversion: activations (logits, [N, C], last) and reconstructions of N observations.
       labels: integers, shape [N]; arbitrary where mask is 0.
       mask: 1 where the observation is labeled, 0 where not, shape [N].
-      context: the training step's surroundings; needed where a weight is a schedule or a term is a
+      context: the training step's context; needed if a weight is a schedule or a term is a
         `ContextTerm`.
 
     Returns:
-      The loss per observation, shape [N], which the caller averages.
+      The loss per observation, shape [N]; the caller reduces.
 
     Raises:
-      TypeError: if the context is needed and missing, or an argument is of another type.
-      UserError: if labels, mask, or what a term returns, have another shape.
+      TypeError: if the context is needed and missing, or an argument has another type.
+      UserError: if labels, mask, or the values of a term have another shape.
     """
     return self.evaluate(inversion, labels, mask, context).values
 
   @property
   def scheduled(self) -> bool:
-    """Whether a weight changes with the progress: then so does the loss, by itself."""
+    """Whether the loss changes with the training's progress by itself, through its weights."""
     return any(
         callable(weight) or (isinstance(term, ContextTerm) and term.scheduled)
         for weight, term in self.terms
     )
 
-  def init(self, start: Start) -> dict[str, Any]:
-    """The memories of the terms that have one, by the term's number."""
+  def init(self, initial: InitialContext) -> dict[str, Any]:
+    """Return the initial memory of each term that has one, keyed by term index."""
     return {
-        str(index): term.init(start)
+        str(index): term.init(initial)
         for index, (_, term) in enumerate(self.terms)
         if isinstance(term, ContextTerm) and term.init
     }
@@ -92,50 +92,62 @@ class Objective:
       labels: jax.Array,
       mask: jax.Array,
       context: Context | None = None,
-  ) -> Evaluation:
-    """As a call, with the terms' news, by the term's number, and scalars.
+  ) -> LossOutput:
+    """Evaluate the objective as a call does, with all that its terms return.
 
-    `context.memory` holds what `init` or `update` returned.
+    Args:
+      inversion: as for a call.
+      labels: as for a call.
+      mask: as for a call.
+      context: as for a call; its `memory` is what `init` or `update` returned.
+
+    Returns:
+      The loss per observation; what each `ContextTerm` passes to `update`, keyed by term index; and
+      the scalars of all terms.
     """
     labels, mask = _checked(inversion, labels, mask)
-    total, news, scalars = jnp.zeros(mask.shape), {}, {}
+    total, to_remember, scalars = jnp.zeros(mask.shape), {}, {}
     for index, (weight, term) in enumerate(self.terms):
       if isinstance(term, ContextTerm):
-        found = term.loss(inversion, labels, mask, _own(context, index))
-        news[str(index)] = found.news
-        scalars |= found.scalars or {}
-        values = found.values
+        output = term.loss(inversion, labels, mask, _own(context, index))
+        to_remember[str(index)] = output.to_remember
+        scalars |= output.scalars or {}
+        values = output.values
       else:
         values = term(inversion, labels, mask)
       if jnp.shape(values) != mask.shape:
         raise UserError(
-            f'objective: its term {index} returned shape {jnp.shape(values)}; allowed: a value an '
-            f'observation, {mask.shape}'
+            f'objective: its term {index} returned the shape {jnp.shape(values)}; allowed: '
+            f'{mask.shape}, a value for each observation'
         )
       total += _weight(weight, context) * values
-    return Evaluation(total, news, scalars)
+    return LossOutput(total, to_remember, scalars)
 
   def update(
-      self, memory: dict[str, Any], news: dict[str, Any], variables: Variables
+      self, memory: dict[str, Any], to_remember: dict[str, Any], variables: Variables
   ) -> dict[str, Any]:
-    """Return the memories after a step.
+    """Return the terms' memories after a step.
 
     Args:
-      memory: before it.
-      news: as `evaluate` returned them.
-      variables: the network's `params` and `batch_stats` as the step left them.
+      memory: the memories before the step, keyed by term index.
+      to_remember: from `evaluate`.
+      variables: the network's `params` and `batch_stats` after the step.
     """
     return {
-        key: self.terms[int(key)][1].update(value, news[key], variables)
+        key: self.terms[int(key)][1].update(value, to_remember[key], variables)
         for key, value in memory.items()
     }
 
   def averaged(self, memory: dict[str, Any], variables: Variables) -> Variables:
-    """Return the variables to evaluate: a term's average where one keeps such, else the trained.
+    """Return the variables to evaluate: a term's average if one keeps it, else the trained ones.
+
+    Args:
+      memory: the terms' memories.
+      variables: the trained variables.
 
     Raises:
-      UserError: if what a term returns has not the collections, entries and shapes of the trained
-        variables, such as parameters without the batch statistics that belong to them.
+      UserError: if the average and the trained variables differ in collections, entries or shapes,
+        such as parameters without the batch statistics that belong to them.
     """
     for index, (_, term) in enumerate(self.terms):
       if isinstance(term, ContextTerm) and term.averaged:
@@ -172,9 +184,9 @@ def _check_averaged(found: Any, trained: Variables, index: int) -> None:
 
 
 def _own(context: Context | None, index: int) -> Context:
-  """The context as the term of that number sees it."""
+  """Return the context as the term of this index sees it."""
   if context is None:
-    raise TypeError('objective: a term of it reads the context of a training step; give `context`')
+    raise TypeError('objective: one of its terms reads the training step; give `context`')
   memory = (context.memory or {}).get(str(index))
   return context._replace(memory=memory, key=jax.random.fold_in(context.key, index))
 
@@ -183,12 +195,14 @@ def _weight(weight: Weight, context: Context | None) -> jax.Array | float:
   if not callable(weight):
     return weight
   if context is None:
-    raise TypeError('objective: a weight of it is a schedule, of the progress; give `context`')
+    raise TypeError('objective: one of its weights is a schedule; give `context`')
   return weight(context.progress)
 
 
 def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective:
-  """Joins objectives and terms, each alone or with a weight, into the objective of their sum.
+  """Return the sum of objectives and terms, each given alone or as a pair (weight, part).
+
+  A weight is a number or a function of the training's progress, from 0 to 1.
 
   Example:
     >>> from multiscale_inversion import losses
@@ -198,7 +212,7 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
     [1.0, 0.1]
 
   Raises:
-    UserError: for what is none of these.
+    UserError: if a part or a weight is none of these.
   """
   if not parts:
     raise UserError('objective: a sum of nothing; allowed: one or more losses and objectives')
@@ -218,7 +232,7 @@ def add(*parts: Objective | Term | tuple[Weight, Objective | Term]) -> Objective
       inverts |= part.inverts
     else:
       terms.append((weight, part))
-      # Of a plain function it is not known; to measure what it might read costs little.
+      # A plain function does not say whether it reads them; to measure them costs little.
       inverts |= part.inverts if isinstance(part, ContextTerm) else True
   return Objective(terms, inverts)
 
@@ -233,7 +247,7 @@ def _product(a: Weight, b: Weight) -> Weight:
 def _changed(
     term: Term, change: Callable[[jax.Array, Inversion, jax.Array], jax.Array]
 ) -> Term:
-  """A term whose values are changed by (values, inversion, mask) -> values."""
+  """Return the term with its values changed by a function (values, inversion, mask) -> values."""
   if not isinstance(term, ContextTerm):
 
     @functools.wraps(term)
@@ -244,25 +258,25 @@ def _changed(
 
   @functools.wraps(term.loss)
   def loss(inversion, labels, mask, context):
-    found = term.loss(inversion, labels, mask, context)
-    return found._replace(values=change(found.values, inversion, mask))
+    output = term.loss(inversion, labels, mask, context)
+    return output._replace(values=change(output.values, inversion, mask))
 
   return dataclasses.replace(term, loss=loss)
 
 
 def labeled(term: Term, reduction: str = 'batch') -> Term:
-  """The term on labeled observations, zero on others.
+  """Return the term on labeled observations, zero on the others.
 
   Args:
-    term: any.
-    reduction: `batch`: averaged over a batch, an observation counts as one (Eq. 6 as it stands);
-      `group`: rescaled so that a batch's average is the mean over the labeled observations alone.
+    term: any term.
+    reduction: `batch` keeps the values, so that the average over a batch is Eq. 6 as it stands;
+      `group` rescales them, so that it is the mean over the labeled observations alone.
   """
   return _of_group(term, reduction, lambda mask: mask)
 
 
 def unlabeled(term: Term, reduction: str = 'batch') -> Term:
-  """The term on unlabeled observations, zero on others; the arguments as of `labeled`."""
+  """Return the term on unlabeled observations, zero on the others; see `labeled`."""
   return _of_group(term, reduction, lambda mask: 1 - mask)
 
 
@@ -272,7 +286,7 @@ def _of_group(term, reduction, group_of):
   def change(values, inversion, mask):
     del inversion
     group = group_of(mask)
-    # Where, not a product: what is masked may be infinite.
+    # `where` instead of a product, as a masked value may be infinite.
     values = jnp.where(group > 0, values, 0)
     return values if reduction == 'batch' else values * group.size / jnp.maximum(jnp.sum(group), 1)
 
@@ -282,7 +296,7 @@ def _of_group(term, reduction, group_of):
 def per_log_classes(term: Term) -> Term:
   """Divide a term by log(C), its value at initialization (the renormalization of Eq. 6).
 
-  Evaluated with fewer than two classes, whose logarithm is zero, it raises a `UserError`.
+  The result raises a `UserError` when it is evaluated with fewer than two classes, as log(1) is 0.
   """
 
   def change(values, inversion, mask):
@@ -290,8 +304,8 @@ def per_log_classes(term: Term) -> Term:
     count = inversion.activations[-1].shape[-1]
     if count < 2:
       raise UserError(
-          f'objective: the number of classes is {count}, by whose logarithm a term is divided; '
-          'allowed: at least 2'
+          f'objective: a term is divided by the logarithm of the number of classes, {count}; '
+          'allowed: at least 2 classes'
       )
     return values / math.log(count)
 

@@ -17,11 +17,11 @@ from multiscale_inversion.objectives.objective import (
 )
 from multiscale_inversion.objectives.objective import unlabeled as on_unlabeled
 
-UNLABELED = ('entropy', 'information', 'none')
+UNLABELED_LOSSES = ('entropy', 'information', 'none')
 
 
 def labeled_cross_entropy(reduction: str = 'batch') -> Term:
-  """1{labeled} L_CE(x, y); the argument as of `labeled`."""
+  """Return 1{labeled} L_CE(x, y), the cross-entropy; see `labeled` for the reduction."""
   return labeled(
       lambda inversion, labels, mask: losses.cross_entropy(inversion.activations[-1], labels),
       reduction,
@@ -29,14 +29,14 @@ def labeled_cross_entropy(reduction: str = 'batch') -> Term:
 
 
 def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Term:
-  """1{unlabeled} L_E(x).
+  """Return 1{unlabeled} L_E(x), the entropy, or what takes its place.
 
   Args:
-    reduction: as of `labeled`.
-    unlabeled: `entropy`, L_E (Eq. 4), or in its place `information`, which also keeps the mean
-      prediction spread over the classes, see `losses.information`; or `none`, zero.
+    reduction: see `labeled`.
+    unlabeled: `entropy`, L_E (Eq. 4); `information`, which also keeps the mean prediction spread
+      over the classes, see `losses.information`; or `none`, zero.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
 
   def term(inversion, labels, mask):
     del labels
@@ -51,7 +51,7 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
 
 
 def input_reconstruction(*, normalized: bool = True) -> Loss:
-  """Gamma (Eq. 9) or, not normalized, L_R (Eq. 3)."""
+  """Return Gamma (Eq. 9) or, if not normalized, L_R (Eq. 3)."""
 
   def term(inversion, labels, mask):
     del labels, mask
@@ -62,22 +62,22 @@ def input_reconstruction(*, normalized: bool = True) -> Loss:
 
 
 def check_layers(what: str, layers: Sequence[int]) -> None:
-  """Raises a `UserError` unless these are different layers, counted from 0."""
+  """Raise a `UserError` unless these are different layers, counted from 0."""
   whole = isinstance(layers, Iterable) and all(
       isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers
   )
   if not whole or not len(layers) or len({*layers}) < len(layers):
-    raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, as (0, 3)')
+    raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, such as (0, 3)')
 
 
 def check_layer_weights(what: str, weights: Sequence[float]) -> None:
-  """Raises a `UserError` unless these are numbers from 0 up, one above 0 among them."""
+  """Raise a `UserError` unless these are numbers from 0 up, at least one of them above 0."""
   real = isinstance(weights, Iterable) and all(
       isinstance(weight, numbers.Real) and weight >= 0 for weight in weights
   )
   if not real or not any(weights):
     raise UserError(
-        f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, as (1.0, 0.5)'
+        f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, such as (1.0, 0.5)'
     )
 
 
@@ -87,11 +87,11 @@ def multiscale_reconstruction(
     layer_weights: Sequence[float] | None = None,
     form: str = 'output',
 ) -> Loss:
-  """Lambda (Eq. 10); the arguments are those of `losses.multiscale_reconstruction`.
+  """Return Lambda (Eq. 10); see `losses.multiscale_reconstruction` for the arguments.
 
   Raises:
-    UserError: for layers, weights or a form that cannot be; when called, for a layer that the
-      network does not have.
+    UserError: if layers, weights or form are invalid; when the loss is called, if the network does
+      not have one of the layers.
   """
   check_choice('objective.form', form, losses.FORMS)
   if layers is not None:
@@ -107,20 +107,26 @@ def multiscale_reconstruction(
 
 
 def supervised(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
-  """The labeled observations' cross-entropy alone.
+  """Return the cross-entropy of labeled observations alone.
 
-  It has no loss of unlabeled ones: `unlabeled` is there so that a configuration that sets it can
-  be compared with this one, and changes nothing.
+  Args:
+    reduction: see `labeled`.
+    unlabeled: has no effect, as unlabeled observations have no loss. It is accepted so that a
+      configuration that sets it can be compared with this objective.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED)
+  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
   return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
 
 
 def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
-  """Cross-entropy and entropy (Eq. 6 without its reconstruction).
+  """Return cross-entropy and entropy (Eq. 6 without its reconstruction).
 
-  The entropy of unlabeled observations is Grandvalet and Bengio's, "Semi-supervised Learning by
-  Entropy Minimization", NIPS 2004.
+  Minimizing the entropy of unlabeled observations is due to Grandvalet and Bengio,
+  "Semi-supervised Learning by Entropy Minimization", NIPS 2004.
+
+  Args:
+    reduction: see `labeled`.
+    unlabeled: see `unlabeled_entropy`.
   """
   terms = [
       (1.0, per_log_classes(labeled_cross_entropy(reduction))),
@@ -130,7 +136,12 @@ def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
 
 
 def global_(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
-  """Cross-entropy, entropy, and the reconstruction of the input (Eq. 6, 9)."""
+  """Return cross-entropy, entropy, and the reconstruction of the input (Eq. 6, 9).
+
+  Args:
+    reduction: see `labeled`.
+    unlabeled: see `unlabeled_entropy`.
+  """
   return add(entropy(reduction, unlabeled), input_reconstruction())
 
 
@@ -142,14 +153,14 @@ def multiscale(
     layer_weights: Sequence[float] | None = None,
     form: str = 'output',
 ) -> Objective:
-  """Cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
+  """Return cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
 
   Args:
     reduction: `batch` or `group`, see `labeled`.
-    layers: which of the layers 0, ..., L - 1 count; all unless given.
+    layers: the layers that count, from 0, ..., L - 1; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
     unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
-    layer_weights: of the layers that count, in their order; 1/L each unless given.
+    layer_weights: weights of the layers that count, in their order; 1/L each unless given.
     form: what is reconstructed from what, see `losses.FORMS`.
   """
   reconstruction = multiscale_reconstruction(layers, stop_target, layer_weights, form)
@@ -163,7 +174,9 @@ def convex(
     reduction: str = 'batch',
     unlabeled: str = 'entropy',
 ) -> Objective:
-  """Alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5, of the predecessor).
+  """Return alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5).
+
+  This is the objective of the paper's predecessor.
 
   Args:
     alpha: weight of the supervised loss, in [0, 1].

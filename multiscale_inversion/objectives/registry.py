@@ -12,7 +12,10 @@ from multiscale_inversion.registry import Registry
 
 
 def of_function(function: Objective | Term | None = None) -> Objective:
-  """A loss of the user's own: a function (inversion, labels, mask) -> [N], or what `add` takes.
+  """Return a custom loss as an objective.
+
+  Args:
+    function: a function (inversion, labels, mask) -> [N], a `ContextTerm` or an `Objective`.
 
   Raises:
     UserError: if it is none of these.
@@ -28,12 +31,12 @@ def of_function(function: Objective | Term | None = None) -> Objective:
 def multiscale_added(
     layers: Any = None, stop_target: bool = False, layer_weights: Any = None, form: str = 'output'
 ) -> Objective:
-  """Lambda (Eq. 10) alone, to be added to another objective; see `paper.multiscale`."""
+  """Return Lambda (Eq. 10) alone, to be added to another objective; see `paper.multiscale`."""
   return add(paper.multiscale_reconstruction(layers, stop_target, layer_weights, form))
 
 
 def global_added() -> Objective:
-  """Gamma (Eq. 9) alone, to be added to another objective."""
+  """Return Gamma (Eq. 9) alone, to be added to another objective."""
   return add(paper.input_reconstruction())
 
 
@@ -52,22 +55,26 @@ _OBJECTIVES: Registry[Callable[..., Objective]] = Registry('objective.name', {
     'fixmatch': baselines.fixmatch,
     'function': of_function,
 })
-# What a name may end in, `pi_model+multiscale`: the reconstruction alone.
+# Reconstruction losses that a name may add to an objective, such as `pi_model+multiscale`.
 _ADDITIONS: dict[str, Callable[..., Objective]] = {
     'multiscale': multiscale_added,
     'global': global_added,
 }
-# Objectives that have an addition already.
-_IN_IT = {('multiscale', 'multiscale'), ('learned', 'multiscale'), ('global', 'global')}
+# Objectives that contain a reconstruction loss already.
+_CONTAINED = {('multiscale', 'multiscale'), ('learned', 'multiscale'), ('global', 'global')}
 
 
 def names() -> tuple[str, ...]:
-  """The names that `create` takes, each also with `+multiscale` or `+global` behind it."""
+  """Return the names that `create` takes, to which `+multiscale` or `+global` may be appended."""
   return _OBJECTIVES.names()
 
 
 def register(name: str, function: Callable[..., Objective]) -> None:
-  """Makes an objective known to `create`: `function` takes its options and returns it.
+  """Make an objective known to `create`.
+
+  Args:
+    name: its name.
+    function: takes the objective's options and returns the objective.
 
   Raises:
     ValueError: see `Registry.register`.
@@ -79,18 +86,18 @@ def _functions(name: str) -> list[Callable[..., Objective]]:
   base, *added = name.split('+') if isinstance(name, str) else [name]
   for part in added:
     check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
-  if len({*added}) < len(added) or any((base, part) in _IN_IT for part in added):
+  if len({*added}) < len(added) or any((base, part) in _CONTAINED for part in added):
     raise UserError(f'objective.name: {name}; allowed: each reconstruction once')
   return [_OBJECTIVES[base], *(_ADDITIONS[part] for part in added)]
 
 
 def check_name(name: str) -> None:
-  """Raises a `UserError` for a name that `create` does not take."""
+  """Raise a `UserError` unless `create` takes the name."""
   _functions(name)
 
 
 def defaults(name: str) -> dict[str, Any]:
-  """The options that the objective called `name` takes, with their defaults."""
+  """Return the options that the objective called `name` takes, with their defaults."""
   return {
       option: parameter.default
       for function in _functions(name)
@@ -99,15 +106,15 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def create(name: str, **options) -> Objective:
-  """Returns the objective called `name`.
+  """Return the objective called `name`.
 
   Args:
-    name: one of `names()`; with `+multiscale` or `+global` behind it, the reconstruction loss of
-      Eq. 10 or 9 is added to it.
-    **options: of `defaults(name)`.
+    name: one of `names()`. An appended `+multiscale` or `+global` adds the reconstruction loss of
+      Eq. 10 or 9.
+    **options: options of the objective, see `defaults(name)`.
 
   Raises:
-    UserError: for an unknown name or option, or a value out of range.
+    UserError: if the name or an option is unknown, or a value is out of range.
 
   Example:
     >>> objective = create('fixmatch+multiscale', threshold=0.9)

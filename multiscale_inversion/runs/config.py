@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from multiscale_inversion import data, losses, networks, objectives, precision, recipes, seeds
+from multiscale_inversion import data, execution, losses, networks, objectives, precision, recipes
 from multiscale_inversion.data import augmentation, corruption
 from multiscale_inversion.data.sources import images
 from multiscale_inversion.data.splits import UNLABELED
@@ -41,7 +41,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'objective.alpha': in_range(0, 1),
     'objective.beta': in_range(0, 1),
     'objective.reduction': in_choices(lambda: objectives.REDUCTIONS),
-    'objective.unlabeled': in_choices(lambda: objectives.UNLABELED),
+    'objective.unlabeled': in_choices(lambda: objectives.UNLABELED_LOSSES),
     'objective.layers': objectives.check_layers,
     'objective.layer_weights': objectives.check_layer_weights,
     'objective.form': in_choices(lambda: losses.FORMS),
@@ -60,7 +60,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     'recipe': in_choices(lambda: recipes.NAMES),
     'seed': in_range(0, HUGE),
     'num_seeds': in_range(1, MAX_SEEDS),
-    'seeds_mode': in_choices(lambda: seeds.MODES),
+    'seeds_mode': in_choices(lambda: execution.MODES),
     'batch_size': in_range(2, HUGE),
     'labeled_fraction': in_range(0, 1),
     'num_epochs': _positive,

@@ -16,12 +16,11 @@ from multiscale_inversion import evaluation, parallel
 from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup_lib
-from multiscale_inversion.runs import data_display, display, finished, records, source, steps
+from multiscale_inversion.runs import data_display, display, finished, records, source
 from multiscale_inversion.runs.config import resolve, validate
 from multiscale_inversion.runs.folder import METRICS, RunFolder
 from multiscale_inversion.runs.pace import Pace
 from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
-from multiscale_inversion.seeds import unstack
 
 
 class Interrupted(Exception):
@@ -88,34 +87,33 @@ class _Run:
     self._folder = folder
     self._setup = setup
     self._steps_per_epoch = setup.sampler.steps_per_epoch
-    self._num_steps = setup.num_steps
+    self._num_steps = setup.training_step.num_steps
     self._revision = source.revision()
-    self._devices = setup.devices
-    self._keys = setup.devices.replicate(setup.keys)
+    self._devices = setup.execution.devices
+    self._seeds = setup.execution.seeds
     self._evaluate = evaluation.make_evaluation(
-        setup.trainer.network, setup.devices, setup.trainer.matmul_precision, setup.seeds_mode
+        setup.training_step.network, setup.execution, setup.training_step.matmul_precision
     )
     # For each seed:
     self._test_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
-    progress = setup.initial_progress()
-    self._num_parameters = _size(progress.state.params) // len(setup.seeds)
+    loop_state = setup.initial_loop_state()
+    self._num_parameters = _size(loop_state.state.params) // len(self._seeds)
     self._checkpoints = Checkpoints(folder.checkpoints)
     self._step, earlier_seconds, num_records = 0, 0.0, 0
-    found = self._restored(progress)
+    found = self._restored(loop_state)
     if found is not None:
-      progress, self._step = found.tree, found.step
+      loop_state, self._step = found.tree, found.step
       earlier_seconds = found.notes['wall_time_s']
       num_records = found.notes.get('num_records', 0)
       self._test_errors, self._scalars = found.notes['test_errors'], found.notes['scalars']
-    self._progress = setup.devices.replicate(progress)
-    make = steps.Streamed if setup.on_host else steps.Resident
-    self._steps = make(setup, self._keys, self._step)
+    self._loop_state = self._devices.replicate(loop_state)
+    self._loop = setup.make_loop()
     self._started = time.monotonic() - earlier_seconds
     self._saved = time.monotonic()
     main = parallel.is_main_process()
-    self._writers = SeedWriters(folder.path, self._step, setup.seeds) if main else NoWriter()
+    self._writers = SeedWriters(folder.path, self._step, self._seeds) if main else NoWriter()
     if self._writers.num_records < num_records:
       lost = num_records - self._writers.num_records
       warnings.warn(f'{folder}: {lost} records of {METRICS} are lost', stacklevel=1)
@@ -154,7 +152,7 @@ class _Run:
           [pace.next_count(boundary - self._step), self._checkpoint_due()]
       )
       with pace.timed(count):
-        self._progress = jax.block_until_ready(self._steps.advance(self._progress, count))
+        self._loop_state = jax.block_until_ready(self._loop.advance(self._loop_state, count))
       self._step += count
       if self._step == boundary:
         self._record()
@@ -184,15 +182,15 @@ class _Run:
 
   def _record(self) -> None:
     """Writes the means since the last record and, at the end of an epoch, the test error."""
-    sums = dict(self._progress.sums)
-    if not self._setup.trainer.objective.inverts:
-      sums |= self._steps.diagnose(self._progress.state)
-    self._progress = self._progress._replace(
-        sums=jax.tree.map(jnp.zeros_like, self._progress.sums)
+    sums = dict(self._loop_state.sums)
+    if not self._setup.training_step.objective.inverts:
+      sums |= self._loop.diagnose(self._loop_state.state)
+    self._loop_state = self._loop_state._replace(
+        sums=jax.tree.map(jnp.zeros_like, self._loop_state.sums)
     )
     self._scalars = [
         {f'train/{name}': mean.value() for name, mean in means.items()}
-        for means in self._of_each_seed(sums)
+        for means in self._setup.execution.fetch(sums)
     ]
     scalars = self._scalars
     epochs, rest = divmod(self._step, self._steps_per_epoch)
@@ -203,7 +201,7 @@ class _Run:
     self._check_finite()
 
   def _check_finite(self) -> None:
-    for seed, scalars in zip(self._setup.seeds, self._scalars, strict=True):
+    for seed, scalars in zip(self._seeds, self._scalars, strict=True):
       loss = scalars['train/loss']
       if not math.isfinite(loss):
         raise self._diverged(f'the loss is {loss} at step {self._step} (seed {seed})')
@@ -216,19 +214,13 @@ class _Run:
     )
 
   def _test(self) -> list[dict[str, float]]:
-    variables = self._setup.trainer.evaluated(self._progress.state)
-    measured = self._of_each_seed(self._evaluate(variables, self._setup.test_data))
+    variables = self._setup.training_step.evaluated(self._loop_state.state)
+    measured = self._setup.execution.fetch(self._evaluate(variables, self._setup.test_data))
     self._test_errors = [100 * means['error'].value() for means in measured]
     return [
         {'test/error': error, 'test/cross_entropy': means['cross_entropy'].value()}
         for error, means in zip(self._test_errors, measured, strict=True)
     ]
-
-  def _of_each_seed(self, tree: Any) -> list[Any]:
-    """Fetches what the first device holds: a tree for each seed."""
-    tree = jax.device_get(self._devices.first(tree))
-    count = len(self._setup.seeds)
-    return [tree] if count == 1 else unstack(tree, count)
 
   def _show(self, steps_per_second: float | None) -> None:
     status = display.Status(
@@ -251,9 +243,10 @@ class _Run:
     Raises:
       Diverged: if a parameter is not finite: the checkpoints before are the last of any use.
     """
-    progress = jax.device_get(self._devices.first(self._progress))
-    variables = jax.device_get(self._setup.trainer.evaluated(progress.state))
-    if not all_finite((progress.state.variables(), progress.state.opt_state, variables)):
+    loop_state = jax.device_get(self._devices.first(self._loop_state))
+    state = loop_state.state
+    variables = jax.device_get(self._setup.training_step.evaluated(state))
+    if not all_finite((state.variables(), state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
     self._writers.sync()  # The records of a checkpoint's past must outlast what it does.
     notes = {
@@ -263,7 +256,7 @@ class _Run:
         'num_records': self._writers.num_records,
         'files': self._folder.digests() if parallel.is_main_process() else {},
     }
-    self._checkpoints.save(self._step, progress, notes, variables)
+    self._checkpoints.save(self._step, loop_state, notes, variables)
     self._saved = time.monotonic()
 
   def summary(self, command: str, recorded: dict[str, Any]) -> dict[str, Any]:
@@ -293,12 +286,12 @@ class _Run:
 
   def _each_seed(self) -> dict[str, Any]:
     """The summary's entries for several seeds."""
-    errors, seeds = self._test_errors, self._setup.seeds
+    errors, seeds = self._test_errors, self._seeds
     if len(seeds) == 1:
       return {}
     return {
         'test_error_std': statistics.stdev(errors),
-        'seeds_mode': self._setup.seeds_mode,
+        'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
         'seeds': [
             {'seed': seed, 'test_error': error, 'train': _rounded(scalars)}

@@ -1,47 +1,40 @@
-"""The training step and its loop, as pure functions."""
+"""Training: its state, batches, one step, the loop over many, and the learning rate."""
 
-from multiscale_inversion.training.step import (
-    Batch,
-    Keys,
-    Metrics,
-    Progress,
-    TrainData,
-    Trainer,
-    TrainState,
+from multiscale_inversion.training.batch import Batch, TrainData, gather_batch, prepare_batch
+from multiscale_inversion.training.loop import (
+    ResidentLoop,
+    StreamedLoop,
+    TrainingLoop,
     advance,
+)
+from multiscale_inversion.training.schedule import piecewise_schedule
+from multiscale_inversion.training.state import (
+    Keys,
+    LoopState,
+    Metrics,
+    TrainState,
     check_axis,
     create_state,
-    gather_batch,
     keys_from_seed,
-    make_diagnosis,
-    make_loop,
-    make_streamed_diagnosis,
-    make_streamed_step,
-    piecewise_schedule,
-    prepare_batch,
-    start,
-    zero_sums,
 )
+from multiscale_inversion.training.step import TrainingStep
 
 __all__ = [
     'Batch',
     'Keys',
+    'LoopState',
     'Metrics',
-    'Progress',
+    'ResidentLoop',
+    'StreamedLoop',
     'TrainData',
     'TrainState',
-    'Trainer',
+    'TrainingLoop',
+    'TrainingStep',
     'advance',
     'check_axis',
     'create_state',
     'gather_batch',
     'keys_from_seed',
-    'make_diagnosis',
-    'make_loop',
-    'make_streamed_diagnosis',
-    'make_streamed_step',
     'piecewise_schedule',
     'prepare_batch',
-    'start',
-    'zero_sums',
 ]

@@ -107,7 +107,7 @@ def test_the_measurement(studied):
     objective = objectives.create(name)
 
     def loss(params):
-      inversion = setup.trainer.inversion(params, state.batch_stats, images, dropout)
+      inversion = setup.training_step.inversion(params, state.batch_stats, images, dropout)
       return jnp.mean(objective(inversion, labels, mask))
 
     gradient = jax.jit(jax.grad(loss))(state.params)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from multiscale_inversion import evaluation, training
+from multiscale_inversion import execution, training
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup
@@ -75,7 +75,7 @@ def records_of(workdir):
 
 def initial_progress(config):
   built = setup.build(config)
-  return training.start(built.trainer, built.sampler, built.initial_state(), built.train_data)
+  return built.initial_loop_state()
 
 
 def checkpoint(workdir, like):
@@ -112,15 +112,18 @@ class Watched:
     return self.function._cache_size()
 
 
-def watch(monkeypatch, module, name):
-  """Watches the functions that `module.name` makes, and returns the list of them."""
-  make, made = getattr(module, name), []
+def watch(monkeypatch, name):
+  """Watches the compiled functions of this name, and returns the list of them."""
+  compile_, made = execution.Execution.compile, []
 
-  def make_watched(*arguments):
-    made.append(Watched(make(*arguments)))
+  def compile_watched(self, function, *arguments, **options):
+    compiled = compile_(self, function, *arguments, **options)
+    if function.__name__ != name:
+      return compiled
+    made.append(Watched(compiled))
     return made[-1]
 
-  monkeypatch.setattr(module, name, make_watched)
+  monkeypatch.setattr(execution.Execution, 'compile', compile_watched)
   return made
 
 
@@ -232,7 +235,7 @@ def test_summary_has_the_error_of_the_trained_parameters(whole):
   x = images.astype(np.float64)
   x = x - x.mean((1, 2, 3), keepdims=True)
   x = x / np.abs(x).max((1, 2, 3), keepdims=True)
-  logits = built.trainer.network.apply(
+  logits = built.training_step.network.apply(
     whole['progress'].state.variables(), x.astype(np.float32), train=False
   )[-1]
   wrong = int(np.sum(np.argmax(logits, -1) != labels))
@@ -256,7 +259,7 @@ def test_interrupted_run(interrupted):
 def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypatch):
   workdir = shutil.copytree(interrupted, tmp_path / 'run')
   _, notes = checkpoint(workdir, start)
-  loops = watch(monkeypatch, training, 'make_loop')
+  loops = watch(monkeypatch, '_steps')
   group_by(monkeypatch, 100)
   summary = run.train_and_evaluate(make_config(), str(workdir), command='the command')
   check_same_run(workdir, whole, start)
@@ -279,8 +282,8 @@ def test_resumed_twice_is_uninterrupted(interrupted, whole, start, tmp_path, mon
 
 def test_largest_groups_and_one_compilation(whole, start, tmp_path, monkeypatch):
   group_by(monkeypatch, 100)
-  loops = watch(monkeypatch, training, 'make_loop')
-  evaluations = watch(monkeypatch, evaluation, 'make_evaluation')
+  loops = watch(monkeypatch, '_steps')
+  evaluations = watch(monkeypatch, 'evaluate')
   run.train_and_evaluate(make_config(), str(tmp_path))
   check_same_run(tmp_path, whole, start)
   (loop,), (evaluate,) = loops, evaluations
@@ -329,7 +332,7 @@ def no_training(monkeypatch):
   def fail(*unused):
     raise AssertionError('trains')
 
-  monkeypatch.setattr(training, 'make_loop', fail)
+  monkeypatch.setattr(training, 'ResidentLoop', fail)
 
 
 def files(workdir):

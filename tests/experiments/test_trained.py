@@ -31,8 +31,8 @@ def normalized(images):
 def checkpointed(config, workdir):
   """The network and its variables, by way of the training's own structure."""
   built = setup.build(config)
-  found = Checkpoints(str(workdir / 'checkpoints')).restore(built.initial_progress())
-  return built.trainer.network, found.tree.state.variables()
+  found = Checkpoints(str(workdir / 'checkpoints')).restore(built.initial_loop_state())
+  return built.training_step.network, found.tree.state.variables()
 
 
 def softmax(logits):

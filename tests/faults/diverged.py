@@ -50,9 +50,9 @@ def _trial(made: Problem, mode: Mode, part: str):
 
 def _train_poisoned(mode: Mode, made: Problem, folder: pathlib.Path, part: str) -> int:
   """Train with NaN put into the state's first array at step STOP."""
-  from multiscale_inversion.runs import steps
+  from multiscale_inversion import training
 
-  for kind in (steps.Resident, steps.Streamed):
+  for kind in (training.ResidentLoop, training.StreamedLoop):
     kind.advance = _poisoning(kind.advance, part)
   return processes.program(mode.program, *mode.command(made.images, folder))()
 
@@ -65,13 +65,13 @@ def _poisoning(advance, part: str):
   def poison(leaf):
     return leaf * np.nan if np.issubdtype(leaf.dtype, np.floating) else leaf
 
-  def poisoned(self, progress, count):
+  def poisoned(self, loop_state, count):
     nonlocal done
-    progress = advance(self, progress, count)
+    loop_state = advance(self, loop_state, count)
     if done < STOP <= done + count:
-      changed = jax.tree.map(poison, getattr(progress.state, part))
-      progress = progress._replace(state=progress.state._replace(**{part: changed}))
+      changed = jax.tree.map(poison, getattr(loop_state.state, part))
+      loop_state = loop_state._replace(state=loop_state.state._replace(**{part: changed}))
     done += count
-    return progress
+    return loop_state
 
   return poisoned

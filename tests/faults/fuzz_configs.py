@@ -81,7 +81,7 @@ def _build(config, place: pathlib.Path, rng: random.Random) -> None:
   built = setup.build(config)
   jax.eval_shape(built.initial_state)
   if rng.random() < _TRACED:
-    jax.eval_shape(built.initial_progress)
+    jax.eval_shape(built.initial_loop_state)
 
 
 def _from_command_line(made: Problem, rng: random.Random) -> tuple[str, Callable[[], Any]]:

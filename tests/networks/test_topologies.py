@@ -102,13 +102,13 @@ def test_gradient_against_finite_differences(float64, case):
 def test_training_lowers_the_loss(case):
   options, shape, _ = CASES[case]
   network = networks.create(case, CLASSES, **{**options, 'width': 16})
-  trainer = training.Trainer(network, objectives.create('multiscale'), optax.adam(0.01))
-  state = training.create_state(network, trainer.optimizer, jax.random.key(0), shape)
+  training_step = training.TrainingStep(network, objectives.create('multiscale'), optax.adam(0.01))
+  state = training.create_state(network, training_step.optimizer, jax.random.key(0), shape)
   random = np.random.RandomState(0)
   images = jnp.asarray(random.standard_normal((8, *shape)), jnp.float32)
   labels = jnp.array([0, 1, 2, 0, -1, -1, -1, -1])
   batch = training.Batch(images, labels, (labels >= 0).astype(jnp.float32))
-  step = jax.jit(trainer.train_step)
+  step = jax.jit(training_step)
   losses = []
   for _ in range(60):
     state, measured = step(state, batch, jax.random.key(1))

@@ -107,8 +107,8 @@ def test_trains_as_the_same_network_in_layers(float64):
   found = []
   for network in (networks.create('mlp', CLASSES, **options),
                   problems.UnstagedMLP(CLASSES, **options)):
-    trainer = training.Trainer(network, objectives.create('multiscale'), optax.sgd(0.1))
-    state = training.create_state(network, trainer.optimizer, jax.random.key(0), (2, 2, 1))
+    training_step = training.TrainingStep(network, objectives.create('multiscale'), optax.sgd(0.1))
+    state = training.create_state(network, training_step.optimizer, jax.random.key(0), (2, 2, 1))
     assert network.bind(state.variables()).num_layers() == 3
     state = jax.tree.map(lambda leaf: leaf.astype(float) if leaf.ndim else leaf, state)
     random = np.random.RandomState(0)
@@ -116,7 +116,7 @@ def test_trains_as_the_same_network_in_layers(float64):
       jnp.asarray(random.standard_normal((6, 2, 2, 1))), jnp.array([0, 1, 2, -1, -1, -1]),
       jnp.array([1.0, 1, 1, 0, 0, 0]), jnp.arange(6),
     )
-    found.append(jax.jit(trainer.train_step)(state, batch, jax.random.key(1)))
+    found.append(jax.jit(training_step)(state, batch, jax.random.key(1)))
   (layered, metrics), (unstaged, others) = found
   assert metrics.keys() == others.keys()
   for ours, theirs in zip(jax.tree.leaves(unstaged), jax.tree.leaves(layered), strict=True):

@@ -7,7 +7,7 @@ import pytest
 
 from multiscale_inversion import objectives
 from multiscale_inversion.inversion.stages import Inversion
-from multiscale_inversion.objectives import Context, Start, baselines
+from multiscale_inversion.objectives import Context, InitialContext, baselines
 from multiscale_inversion.objectives.baselines.virtual_adversarial import _unit
 
 pytest.importorskip('torch', reason='PyTorch, the independent oracle, is not installed')
@@ -120,7 +120,7 @@ def test_temporal_ensembling(problem):
   """Three epochs: the first has no targets, later ones have those of the averages before them."""
   params, images = problem[:2]
   objective = objectives.create('temporal_ensembling', rampup=0.0, weight=30.0)
-  memory = objective.init(Start({'params': params, 'batch_stats': {}}, TRAIN, C, 1))
+  memory = objective.init(InitialContext({'params': params, 'batch_stats': {}}, TRAIN, C, 1))
   sums = torch.zeros(N, C, dtype=torch.float64)
   random = np.random.RandomState(1)
   for epoch in range(3):
@@ -135,8 +135,8 @@ def test_temporal_ensembling(problem):
       return total + 30 * oracle.temporal_ensembling(logits, target).mean()
 
     compare(objective, (params, images), expected, memory=memory)
-    news = evaluate(objective, params, images, memory=memory).news
-    memory = objective.update(memory, news, params)
+    to_remember = evaluate(objective, params, images, memory=memory).to_remember
+    memory = objective.update(memory, to_remember, params)
     probabilities = torch.softmax(model(torched(params), torch.tensor(images)), -1)
     sums, _ = oracle.temporal_ensembling_update(sums, probabilities, 0.6, epoch + 1)
   (table,) = memory.values()
@@ -149,13 +149,13 @@ def test_temporal_ensembling(problem):
 
 def test_an_image_that_is_twice_in_a_batch_has_the_mean_of_its_predictions():
   objective = objectives.create('temporal_ensembling')
-  memory = objective.init(Start({}, TRAIN, 2, 1))
-  news = {
+  memory = objective.init(InitialContext({}, TRAIN, 2, 1))
+  to_remember = {
     'positions': jnp.asarray([4, 1, 4]), 'count': jnp.asarray([1.0, 1.0, 1.0]),
     'sums': jnp.asarray([[0.2, 0.8], [0.5, 0.5], [0.6, 0.4]]),
   }
   (key,) = memory
-  (table,) = objective.update(memory, {key: news}, {}).values()
+  (table,) = objective.update(memory, {key: to_remember}, {}).values()
   np.testing.assert_allclose(table['sums'][jnp.asarray([4, 1])], [[0.4, 0.6], [0.5, 0.5]])
   np.testing.assert_array_equal(np.flatnonzero(table['count']), [1, 4])
   np.testing.assert_array_equal(table['count'][jnp.asarray([4, 1])], 1)
@@ -204,7 +204,7 @@ def test_mean_teacher(problem):
   teacher = jax.tree.map(lambda leaf: leaf + 0.2, params)
   statistics = {'mean': jnp.ones(D)}
   memory = {'1': {'params': teacher, 'batch_stats': statistics}}
-  began = objective.init(Start({'params': params, 'batch_stats': statistics}, 1, C, 1))
+  began = objective.init(InitialContext({'params': params, 'batch_stats': statistics}, 1, C, 1))
   assert jax.tree.structure(began) == jax.tree.structure(memory)
 
   def expected(params):
@@ -213,10 +213,10 @@ def test_mean_teacher(problem):
     return labeled_cross_entropy(logits) + 50 * oracle.mean_teacher(logits, target).mean()
 
   compare(objective, problem, expected, weak=weak, memory=memory)
-  news = evaluate(objective, params, images, memory=memory, weak=weak).news
+  to_remember = evaluate(objective, params, images, memory=memory, weak=weak).to_remember
   after = jax.tree.map(lambda leaf: leaf - 1.0, params)
   variables = {'params': after, 'batch_stats': {'mean': jnp.full(D, 7.0)}}  # the student's
-  memory = objective.update(memory, news, variables)
+  memory = objective.update(memory, to_remember, variables)
   decay = oracle.ema_decay(7, 0.99)
   assert decay == pytest.approx(1 - 1 / 8)
   updated = oracle.mean_teacher_update(torched(teacher), torched(after), decay)

@@ -9,7 +9,7 @@ import pytest
 
 from multiscale_inversion import UserError, objectives
 from multiscale_inversion.inversion.stages import Inversion
-from multiscale_inversion.objectives import Start, learned
+from multiscale_inversion.objectives import InitialContext, learned
 
 pytest.importorskip('torch', reason='PyTorch, the independent oracle, is not installed')
 import baselines_oracle as oracle
@@ -103,7 +103,7 @@ def test_weighted_sum_and_record():
     f'weight/{name}': pytest.approx(weight, rel=1e-9)
     for name, weight in zip(names, weights, strict=True)
   }
-  after = objective.update(memory, found.news, {})
+  after = objective.update(memory, found.to_remember, {})
   np.testing.assert_allclose(after['0']['weights'], weights, rtol=1e-9)
 
 
@@ -127,7 +127,7 @@ def test_the_gradient_takes_the_weights_as_given():
 
 def test_starts_at_one_for_each_loss():
   for rule in objectives.RULES:
-    memory = objectives.create('learned', rule=rule).init(Start({}, 1, 3, 5))
+    memory = objectives.create('learned', rule=rule).init(InitialContext({}, 1, 3, 5))
     np.testing.assert_array_equal(memory['0']['weights'], np.ones(7))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from multiscale_inversion import networks, objectives, parallel, seeds, training
+from multiscale_inversion import execution, networks, objectives, parallel, training
 from multiscale_inversion.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
@@ -22,19 +22,20 @@ def batches(seed=0):
   return [random.standard_normal((N, SIDE, SIDE, 1)) * (1 + t) + t for t in range(STEPS)]
 
 
-def make_trainer(decay, axis_name=None, **options):
+def make_step(decay, axis_name=None, **options):
   network = networks.create(
     'mlp', C, depth=1, width=5, axis_name=axis_name, **{'dropout_rate': 0.0, **options}
   )
   objective = objectives.create('mean_teacher', decay=decay, weight=3.0, rampup=0.0)
-  return training.Trainer(
-    network, objective, optax.sgd(0.3), axis_name, weak=lambda key, x: 2 * x
+  return training.TrainingStep(
+    network, objective, optax.sgd(0.3), weak=lambda key, x: 2 * x
   )
 
 
-def initial(trainer, seed=0):
+def initial(training_step, seed=0):
   state = training.create_state(
-    trainer.network, trainer.optimizer, jax.random.key(seed), (SIDE, SIDE, 1), trainer.objective, N
+    training_step.network, training_step.optimizer, jax.random.key(seed), (SIDE, SIDE, 1),
+    training_step.objective, N
   )
   return jax.tree.map(lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf, state)
 
@@ -44,9 +45,9 @@ def batch_of(images, order=slice(None)):
   return training.Batch(jnp.asarray(images)[order], labels, (labels >= 0).astype(float))
 
 
-def train(trainer, state, images):
+def train(training_step, state, images):
   """The states before the first and after each step."""
-  states, run = [state], jax.jit(trainer.train_step)
+  states, run = [state], jax.jit(training_step)
   for one in images:
     states.append(run(states[-1], batch_of(one), jax.random.key(1))[0])
   return states
@@ -83,17 +84,17 @@ def logits_in_numpy(params, mean, variance, x):
 @pytest.mark.usefixtures('float64')
 @pytest.mark.parametrize('decay', [0.0, DECAY])
 def test_the_evaluated_network_is_the_teacher_with_its_own_statistics(decay):
-  trainer, images = make_trainer(decay), batches()
-  states = train(trainer, initial(trainer), images)
+  training_step, images = make_step(decay), batches()
+  states = train(training_step, initial(training_step), images)
   params, mean, variance = teacher_in_numpy(states, images, decay)
-  found = trainer.evaluated(states[-1])
+  found = training_step.evaluated(states[-1])
   own = found['batch_stats']['layers_0']['norm']
   # The rate of the averages is in single precision.
   np.testing.assert_allclose(own['mean'], mean, rtol=1e-6)
   np.testing.assert_allclose(own['var'], variance, rtol=1e-6)
   x = np.random.RandomState(9).standard_normal((7, SIDE, SIDE, 1))
   expected = logits_in_numpy(params, mean, variance, x)
-  np.testing.assert_allclose(trainer.network.apply(found, x)[-1], expected, rtol=1e-6)
+  np.testing.assert_allclose(training_step.network.apply(found, x)[-1], expected, rtol=1e-6)
   # The student's statistics, which do not fit the averages, give something else.
   students = states[-1].batch_stats['layers_0']['norm']
   others = logits_in_numpy(params, np.asarray(students['mean']), np.asarray(students['var']), x)
@@ -102,9 +103,9 @@ def test_the_evaluated_network_is_the_teacher_with_its_own_statistics(decay):
 
 @pytest.mark.usefixtures('float64')
 def test_without_averaging_the_teacher_is_the_student():
-  trainer = make_trainer(0.0)
-  for state in train(trainer, initial(trainer), batches()):
-    found, student = trainer.evaluated(state), state.variables()
+  training_step = make_step(0.0)
+  for state in train(training_step, initial(training_step), batches()):
+    found, student = training_step.evaluated(state), state.variables()
     assert jax.tree.structure(found) == jax.tree.structure(student)
     for a, b in zip(*map(jax.tree.leaves, (found, student)), strict=True):
       np.testing.assert_allclose(a, b, rtol=1e-12)
@@ -113,12 +114,12 @@ def test_without_averaging_the_teacher_is_the_student():
 @pytest.mark.usefixtures('float64')
 def test_statistics_over_all_devices():
   """Two shares of a batch leave the teacher that the whole batch does, the same on each."""
-  one, many = make_trainer(DECAY), make_trainer(DECAY, AXIS)
+  one, many = make_step(DECAY), make_step(DECAY, AXIS)
   images = batches()
   expected = one.evaluated(train(one, initial(one), images)[-1])
   order = np.arange(N).reshape(2, 2, 3).swapaxes(0, 1).reshape(-1)  # 3 labeled images in each
   state = initial(many)
-  run = jax.vmap(many.train_step, in_axes=(None, 0, None), axis_name=AXIS)
+  run = jax.vmap(many, in_axes=(None, 0, None), axis_name=AXIS)
   for x in images:
     shares = jax.tree.map(
       lambda leaf: leaf.reshape(2, -1, *leaf.shape[1:]),
@@ -132,16 +133,18 @@ def test_statistics_over_all_devices():
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize('mode', seeds.MODES)
+@pytest.mark.parametrize('mode', execution.MODES)
 def test_each_seed_has_its_own_teacher(mode):
-  trainer, (x, *_) = make_trainer(DECAY, dropout_rate=0.3), batches()
+  training_step, (x, *_) = make_step(DECAY, dropout_rate=0.3), batches()
   keys = jax.random.split(jax.random.key(5), 2)
-  step = lambda state, key: trainer.train_step(state, batch_of(x.astype(np.float32)), key)[0]
-  states = [initial(trainer, seed) for seed in (0, 1)]
-  together = seeds.over_seeds(step, (0, 0), mode)
-  both = trainer.evaluated(together(together(seeds.stack(states), keys), keys))
-  for own, state, key in zip(seeds.unstack(both, 2), states, keys, strict=True):
-    expected = trainer.evaluated(step(step(state, key), key))
+  step = lambda state, key: training_step(state, batch_of(x.astype(np.float32)), key)[0]
+  states = [initial(training_step, seed) for seed in (0, 1)]
+  both_seeds = execution.Execution(seeds=(0, 1), mode=mode)
+  together = both_seeds.compile(step, num_own=2)
+  state = both_seeds.for_each_seed(lambda seed: states[seed])
+  both = training_step.evaluated(together(together(state, keys), keys))
+  for own, state, key in zip(both_seeds.fetch(both), states, keys, strict=True):
+    expected = training_step.evaluated(step(step(state, key), key))
     for a, b in zip(*map(jax.tree.leaves, (own, expected)), strict=True):
       np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
@@ -153,13 +156,14 @@ def test_each_seed_has_its_own_teacher(mode):
   (lambda memory: jax.tree.map(jnp.sum, memory), "['batch_stats']['layers_0']['norm']['mean']"),
 ])
 def test_an_average_that_lacks_a_part_of_the_network_is_refused_before_training(averaged, where):
-  trainer = make_trainer(DECAY)
+  training_step = make_step(DECAY)
   term = objectives.ContextTerm(
     lambda *arguments: None, init=lambda start: start.variables, averaged=averaged
   )
   with pytest.raises(UserError) as error:
     training.create_state(
-      trainer.network, trainer.optimizer, jax.random.key(0), (SIDE, SIDE, 1), objectives.add(term)
+      training_step.network, training_step.optimizer, jax.random.key(0), (SIDE, SIDE, 1),
+      objectives.add(term)
     )
   assert f'its term 0 differ from the trained ones in {where}; allowed' in str(error.value)
 
@@ -167,13 +171,13 @@ def test_an_average_that_lacks_a_part_of_the_network_is_refused_before_training(
 def test_of_a_network_without_statistics_the_parameters_alone_are_averaged():
   network = networks.create('gru', C, depth=1, width=3)
   objective = objectives.create('mean_teacher')
-  trainer = training.Trainer(network, objective, optax.sgd(0.1))
+  training_step = training.TrainingStep(network, objective, optax.sgd(0.1))
   state = training.create_state(
-    network, trainer.optimizer, jax.random.key(0), (SIDE, SIDE, 1), objective
+    network, training_step.optimizer, jax.random.key(0), (SIDE, SIDE, 1), objective
   )
-  state, _ = trainer.train_step(
+  state, _ = training_step(
     state, batch_of(batches()[0].astype(np.float32)), jax.random.key(0)
   )
-  found = trainer.evaluated(state)
+  found = training_step.evaluated(state)
   assert not jax.tree.leaves(found['batch_stats'])
   assert jax.tree.structure(found['params']) == jax.tree.structure(state.params)

@@ -10,7 +10,7 @@ import pytest
 from multiscale_inversion import objectives
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
-from multiscale_inversion.objectives import Context, ContextTerm, Evaluation, Start, add
+from multiscale_inversion.objectives import Context, ContextTerm, InitialContext, LossOutput, add
 
 LOGITS = np.array([[2.0, 0, -1], [0, 0.5, 0], [1, 1, 1], [3, -3, 0]])
 LABELS = np.array([0, 2, -1, -1])
@@ -64,11 +64,11 @@ def test_schedules_and_context_terms_need_the_context():
   with pytest.raises(TypeError, match='schedule'):
     value(add((lambda progress: progress, first)))
   with pytest.raises(TypeError, match='context'):
-    value(add(ContextTerm(lambda *arguments: Evaluation(jnp.zeros(4)))))
+    value(add(ContextTerm(lambda *arguments: LossOutput(jnp.zeros(4)))))
 
 
 @pytest.mark.parametrize('wrap', [lambda f: f, lambda f: ContextTerm(
-  lambda i, l, m, context: Evaluation(f(i, l, m)))])
+  lambda i, l, m, context: LossOutput(f(i, l, m)))])
 def test_groups(wrap):
   on_labeled = add(objectives.labeled(wrap(first)))
   on_unlabeled = add(objectives.unlabeled(wrap(first), 'group'))
@@ -91,27 +91,27 @@ def test_per_log_classes():
 def counting(start_at):
   """A term whose memory counts steps and whose loss is the count."""
   return ContextTerm(
-    lambda i, l, m, context: Evaluation(jnp.ones(4) * context.memory, jnp.asarray(2.0)),
+    lambda i, l, m, context: LossOutput(jnp.ones(4) * context.memory, jnp.asarray(2.0)),
     init=lambda start: jnp.asarray(start_at + start.num_train),
-    update=lambda memory, news, params: memory + news * params,
+    update=lambda memory, to_remember, params: memory + to_remember * params,
   )
 
 
 def test_each_term_has_its_own_memory():
   objective = add(counting(1.0), first, (10.0, counting(5.0)))
-  memory = objective.init(Start({}, 100, 3, 1))
+  memory = objective.init(InitialContext({}, 100, 3, 1))
   assert {key: float(value) for key, value in memory.items()} == {'0': 101, '2': 105}
   found = objective.evaluate(
     inversion(), LABELS, jnp.asarray(MASK), context(memory=memory)
   )
   np.testing.assert_allclose(found.values, 101 + FIRST + 1050)
-  memory = objective.update(memory, found.news, 7.0)
+  memory = objective.update(memory, found.to_remember, 7.0)
   assert {key: float(value) for key, value in memory.items()} == {'0': 115, '2': 119}
 
 
 def test_terms_have_different_keys():
   seen = []
-  term = ContextTerm(lambda i, l, m, context: seen.append(context.key) or Evaluation(jnp.zeros(4)))
+  term = ContextTerm(lambda i, l, m, context: seen.append(context.key) or LossOutput(jnp.zeros(4)))
   value(add(term, term), context=context())
   a, b = map(jax.random.key_data, seen)
   assert np.any(a != b)

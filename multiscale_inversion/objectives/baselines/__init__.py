@@ -1,4 +1,4 @@
-"""Methods of others under the same interface: each an objective of `objectives`, by its name."""
+"""Methods from the literature to compare with, each as an objective under its own name."""
 
 from multiscale_inversion.objectives.baselines.fixmatch import fixmatch, fixmatch_loss
 from multiscale_inversion.objectives.baselines.mean_teacher import (

@@ -1,4 +1,4 @@
-"""FixMatch: certain answers as labels of strongly augmented images.
+"""FixMatch: confident predictions as labels of strongly augmented images.
 
 Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence",
 NeurIPS 2020, arXiv:2001.07685.
@@ -9,17 +9,17 @@ import jax.numpy as jnp
 
 from multiscale_inversion import losses
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add, unlabeled
 
 
 def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
-  """1{max q >= threshold} H(argmax q, p(strong)), q = softmax(weak) constant (Eq. 4).
+  """Return 1{max q >= threshold} H(argmax q, p(strong)), q = softmax(weak) constant (Eq. 4).
 
   Args:
     weak: logits of weakly augmented images, shape [N, C].
-    strong: of the same, strongly augmented, shape [N, C].
+    strong: logits of the same images, strongly augmented, shape [N, C].
     threshold: tau, in [0, 1].
 
   Returns:
@@ -31,9 +31,9 @@ def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.A
 
 
 def strong_pass(threshold: float) -> ContextTerm:
-  """`fixmatch_loss` of the main pass, under the weak augmentation, and of one under the strong.
+  """Return `fixmatch_loss` of the main pass and of another one under the strong augmentation.
 
-  Recorded as `certain`: the share of unlabeled images beyond the threshold.
+  It records `certain`, the share of unlabeled images above the threshold.
   """
   check_range('objective.threshold', threshold, 0, 1)
 
@@ -44,7 +44,7 @@ def strong_pass(threshold: float) -> ContextTerm:
     weak = inversion.activations[-1]
     certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
     share = jnp.sum(jnp.where(certain, 1 - mask, 0)) / jnp.maximum(jnp.sum(1 - mask), 1)
-    return Evaluation(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
+    return LossOutput(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
 
   return ContextTerm(loss)
 
@@ -52,15 +52,15 @@ def strong_pass(threshold: float) -> ContextTerm:
 def fixmatch(
     weight: float = 1.0, threshold: float = 0.95, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and FixMatch's of unlabeled ones (Eq. 3, 4).
+  """Return the cross-entropy of labeled observations and FixMatch's of unlabeled ones (Eq. 3, 4).
 
-  Labeled and strongly augmented images go through the network in passes of their own. The paper's
-  method has seven unlabeled images for each labeled one, and evaluates an average of the weights;
-  here the batch is the configuration's, and the trained weights are evaluated.
+  Strongly augmented images go through the network in a pass of their own. The paper takes seven
+  unlabeled images for each labeled one, and evaluates an average of the weights; here the
+  configuration sets the batch, and the trained weights are evaluated.
 
   Args:
     weight: lambda_u.
-    threshold: tau, of the prediction's certainty.
+    threshold: tau, the least probability of a prediction that counts.
     reduction: see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)

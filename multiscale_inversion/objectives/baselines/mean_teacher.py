@@ -10,33 +10,35 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
 def ema_decay(step: jax.Array, decay: float) -> jax.Array:
-  """min(1 - 1 / (step + 1), decay): the true mean of the first steps, counted from 0."""
+  """Return min(1 - 1 / (step + 1), decay), which gives the plain mean over the first steps."""
   return jnp.minimum(1 - 1 / (step + 1), decay)
 
 
 def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
-  """Returns decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
+  """Return decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
   return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, values)
 
 
 def teacher(decay: float) -> ContextTerm:
-  """The squared difference to the prediction of the teacher, whose weights are averages.
+  """Return the squared difference to the prediction of the teacher, whose weights are averages.
 
-  The teacher sees the images under an augmentation and dropout of its own, normalizes them by their
-  own batch statistics, and is constant for the gradient. It is the network that is evaluated. Its
-  running batch statistics are those of its own passes, as in the authors' program: the parameters
-  alone are averaged, and the student's statistics do not fit them.
+  The teacher sees the images under its own augmentation and dropout, uses batch statistics of its
+  own pass, and is constant for the gradient. It is the network that is evaluated. Its running batch
+  statistics come from its own passes, as in the authors' program: only the parameters are averaged,
+  and the student's statistics do not fit them.
 
   Args:
-    decay: alpha, of the averages, in [0, 1).
+    decay: alpha, the decay of the averages, in [0, 1).
   """
   check_range('objective.decay', decay, 0, 1, open_end=True)
 
@@ -47,19 +49,19 @@ def teacher(decay: float) -> ContextTerm:
     passed = context.forward(context.memory, images, dropout)
     logits, batch_stats = jax.lax.stop_gradient(passed)
     values = squared_difference(inversion.activations[-1], jax.nn.softmax(logits))
-    return Evaluation(values, {'step': context.step, 'batch_stats': batch_stats})
+    return LossOutput(values, {'step': context.step, 'batch_stats': batch_stats})
 
-  def update(memory, news, variables):
-    rate = ema_decay(news['step'], decay)
+  def update(memory, to_remember, variables):
+    rate = ema_decay(to_remember['step'], decay)
     return {
         'params': moved_average(memory['params'], variables['params'], rate),
-        'batch_stats': news['batch_stats'],
+        'batch_stats': to_remember['batch_stats'],
     }
 
   return ContextTerm(
       loss,
-      # Arrays of its own: a step takes over the buffers of its state, each once.
-      init=lambda start: jax.tree.map(jnp.copy, start.variables),
+      # Copies, as a step donates each buffer of its state once.
+      init=lambda initial: jax.tree.map(jnp.copy, initial.variables),
       update=update,
       averaged=lambda memory: memory,
   )
@@ -68,13 +70,13 @@ def teacher(decay: float) -> ContextTerm:
 def mean_teacher(
     weight: float = 100.0, rampup: float = 0.25, decay: float = 0.99, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and the agreement of all with the teacher.
+  """Return the cross-entropy of labeled observations and the agreement of all with the teacher.
 
   Args:
-    weight: of the agreement, after the ramp.
+    weight: weight of the agreement after the ramp.
     rampup: length of the ramp, a share of the training (the authors': 40,000 of 150,000 steps).
-    decay: of the averages (the authors': 0.99, after the ramp 0.999; for CIFAR-10 0.999).
-    reduction: of the cross-entropy, see `objective.labeled`.
+    decay: decay of the averages (the authors': 0.99, and 0.999 after the ramp; 0.999 for CIFAR-10).
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
-  ramp = ramps.gaussian(weight, rampup)
+  ramp = gaussian_ramp(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))

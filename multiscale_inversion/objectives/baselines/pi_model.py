@@ -5,17 +5,19 @@ Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017, a
 
 import jax
 
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
 def second_pass() -> ContextTerm:
-  """The squared difference to another pass of the network (Algorithm 1).
+  """Return the squared difference to another pass of the network (Algorithm 1).
 
-  The other pass has its own augmentation and dropout; both are differentiated.
+  The other pass has its own augmentation and dropout; both passes are differentiated.
   """
 
   def loss(inversion, labels, mask, context):
@@ -23,7 +25,7 @@ def second_pass() -> ContextTerm:
     augmentation, dropout = jax.random.split(context.key)
     other = context.predict(context.weak(augmentation, context.images), dropout)
     values = squared_difference(inversion.activations[-1], jax.nn.softmax(other))
-    return Evaluation(values)
+    return LossOutput(values)
 
   return ContextTerm(loss)
 
@@ -31,12 +33,13 @@ def second_pass() -> ContextTerm:
 def pi_model(
     weight: float = 100.0, rampup: float = 0.25, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and the agreement of two passes of all.
+  """Return the cross-entropy of labeled observations and the agreement of two passes of all.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 100 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; 100 in the paper, where the cross-entropy is a
+      mean over labeled observations.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    reduction: of the cross-entropy, see `objective.labeled`.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
-  ramp = ramps.gaussian(weight, rampup)
+  ramp = gaussian_ramp(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

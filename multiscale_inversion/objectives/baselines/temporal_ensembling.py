@@ -8,29 +8,31 @@ import jax.numpy as jnp
 
 from multiscale_inversion import parallel
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines import ramps
-from multiscale_inversion.objectives.baselines.consistency import squared_difference
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import (
+    gaussian_ramp,
+    labeled_cross_entropy_alone,
+    squared_difference,
+)
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
 def ensemble(decay: float) -> ContextTerm:
-  """The squared difference to an average of earlier predictions of each image (Algorithm 2).
+  """Return the squared difference to an average of each image's earlier predictions (Algorithm 2).
 
-  The average of an image is updated whenever it is in a batch: once an epoch if unlabeled, as in
-  the paper, and more often if labeled. It is divided by 1 - decay^t, t counting its updates. An
-  image that comes for the first time has no target and no loss.
+  The average of an image is updated whenever the image is in a batch: once an epoch if it is
+  unlabeled, as in the paper, and more often if it is labeled. After t updates, the average is
+  divided by 1 - decay^t. An image that is seen for the first time has no target and no loss.
 
   Args:
-    decay: alpha, in [0, 1).
+    decay: alpha, the decay of the averages, in [0, 1).
   """
   check_range('objective.decay', decay, 0, 1, open_end=True)
 
-  def init(start):
+  def init(initial):
     return {
-        'sums': jnp.zeros((start.num_train, start.num_classes)),
-        'count': jnp.zeros(start.num_train),
+        'sums': jnp.zeros((initial.num_train, initial.num_classes)),
+        'count': jnp.zeros(initial.num_train),
     }
 
   def loss(inversion, labels, mask, context):
@@ -39,23 +41,23 @@ def ensemble(decay: float) -> ContextTerm:
     logits, seen = inversion.activations[-1], count > 0
     correction = jnp.where(seen, 1 - decay**count, 1)
     values = squared_difference(logits, sums / correction[:, None])
-    news = {
+    to_remember = {
         'positions': context.positions,
         'sums': decay * sums + (1 - decay) * jax.lax.stop_gradient(jax.nn.softmax(logits)),
         'count': count + 1,
     }
-    return Evaluation(jnp.where(seen, values, 0), parallel.gather_over_devices(news))
+    return LossOutput(jnp.where(seen, values, 0), parallel.gather_over_devices(to_remember))
 
-  def update(memory, news, variables):
+  def update(memory, to_remember, variables):
     del variables
-    # A batch may hold an image twice (fewer labels than places): the mean of its predictions, the
-    # same in both places, as which of two values stays is not defined on every backend.
-    positions = news['positions']
+    # A batch may hold an image twice, if there are fewer labels than places. Both places then get
+    # the mean of its predictions, as which of two values remains is undefined on some backends.
+    positions = to_remember['positions']
     same = positions[:, None] == positions
     first = jnp.argmax(same, axis=1)
     share = same / jnp.sum(same, axis=1, keepdims=True)
     return {
-        name: memory[name].at[positions].set(jnp.tensordot(share, news[name], 1)[first])
+        name: memory[name].at[positions].set(jnp.tensordot(share, to_remember[name], 1)[first])
         for name in memory
     }
 
@@ -65,14 +67,15 @@ def ensemble(decay: float) -> ContextTerm:
 def temporal_ensembling(
     weight: float = 30.0, rampup: float = 0.25, decay: float = 0.6, reduction: str = 'group'
 ) -> Objective:
-  """Cross-entropy of labeled observations, and the agreement of all with their earlier selves.
+  """Return the cross-entropy of labels and the agreement of predictions with earlier ones.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 30 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; 30 in the paper, where the cross-entropy is a
+      mean over labeled observations.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    decay: alpha, of the averages of predictions.
-    reduction: of the cross-entropy, see `objective.labeled`.
+    decay: alpha, the decay of the averages of predictions.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   return add(
-      labeled_cross_entropy_alone(reduction), (ramps.gaussian(weight, rampup), ensemble(decay))
+      labeled_cross_entropy_alone(reduction), (gaussian_ramp(weight, rampup), ensemble(decay))
   )

@@ -1,4 +1,4 @@
-"""Virtual adversarial training: predictions that the worst small change does not move.
+"""Virtual adversarial training: predictions that the worst small change of the input keeps.
 
 Miyato, Maeda, Koyama and Ishii, "Virtual Adversarial Training: A Regularization Method for
 Supervised and Semi-Supervised Learning", IEEE TPAMI 2018, arXiv:1704.03976.
@@ -10,21 +10,21 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import check_range
-from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.context import ContextTerm, Evaluation
+from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
 def divergence(logits: jax.Array, others: jax.Array) -> jax.Array:
-  """KL(softmax(logits) || softmax(others)), shape [N, C] to [N]."""
+  """Return KL(softmax(logits) || softmax(others)), shape [N, C] to [N]."""
   ours, theirs = jax.nn.log_softmax(logits), jax.nn.log_softmax(others)
   return jnp.sum(jnp.exp(ours) * (ours - theirs), axis=-1)
 
 
 def _unit(vectors: jax.Array) -> jax.Array:
-  """Each observation's vector over its Euclidean norm; zero stays zero."""
+  """Divide each observation's vector by its Euclidean norm; zero stays zero."""
   axes = tuple(range(1, vectors.ndim))
-  # By the greatest entry first: the squares of a tiny gradient are zero in float32.
+  # Divide by the largest entry first: the squares of a tiny gradient are zero in float32.
   largest = jnp.max(jnp.abs(vectors), axis=axes, keepdims=True)
   vectors = vectors / jnp.where(largest > 0, largest, 1)
   norm = jnp.sqrt(jnp.sum(jnp.square(vectors), axis=axes, keepdims=True))
@@ -38,17 +38,17 @@ def adversarial_direction(
     xi: float,
     num_iterations: int,
 ) -> jax.Array:
-  """The direction that changes predictions most, by power iteration (Section 3.3).
+  """Return the direction that changes predictions most, by power iteration (Section 3.3).
 
   Args:
-    predict: images -> logits, deterministic.
+    predict: a deterministic function images -> logits.
     images: shape [N, ...].
-    noise: where the iteration begins, standard normal, of the same shape.
-    xi: length of the step of the finite difference.
+    noise: where the iteration begins, standard normal, shaped like the images.
+    xi: step length of the finite difference.
     num_iterations: K.
 
   Returns:
-    Unit vectors, of the images' shape; constants of a differentiation.
+    Unit vectors, shaped like the images; constant for a gradient.
   """
   logits = jax.lax.stop_gradient(predict(images))
   direction = _unit(noise)
@@ -59,7 +59,7 @@ def adversarial_direction(
 
 
 def smoothness(epsilon: float, xi: float, num_iterations: int) -> ContextTerm:
-  """KL(p(x), constant || p(x + epsilon d)) along the adversarial direction d (Eq. 5, 6)."""
+  """Return KL(p(x) || p(x + epsilon d)), p(x) constant, d the adversarial direction (Eq. 5, 6)."""
 
   def loss(inversion, labels, mask, context):
     del inversion, labels, mask
@@ -69,7 +69,7 @@ def smoothness(epsilon: float, xi: float, num_iterations: int) -> ContextTerm:
     noise = jax.random.normal(noise_key, images.shape, images.dtype)
     direction = adversarial_direction(predict, images, noise, xi, num_iterations)
     logits = jax.lax.stop_gradient(predict(images))
-    return Evaluation(divergence(logits, predict(images + epsilon * direction)))
+    return LossOutput(divergence(logits, predict(images + epsilon * direction)))
 
   return ContextTerm(loss)
 
@@ -81,17 +81,17 @@ def virtual_adversarial(
     num_iterations: int = 1,
     reduction: str = 'group',
 ) -> Objective:
-  """Cross-entropy of labeled observations, and local smoothness around all (Eq. 8).
+  """Return the cross-entropy of labels and the local smoothness around all observations (Eq. 8).
 
   Args:
     weight: alpha.
-    epsilon: length of the adversarial change, of inputs that are normalized to [-1, 1]; 2.5 is the
-      authors' for SVHN without augmentation, by their own normalization.
-    xi: length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
-      predictions; what counts is that it is small beside epsilon. bfloat16 rounds more and
-      needs a longer one.
-    num_iterations: of the power iteration.
-    reduction: of the cross-entropy, see `objective.labeled`.
+    epsilon: length of the adversarial change of inputs that are normalized to [-1, 1]. The authors
+      take 2.5 for SVHN without augmentation, with their own normalization.
+    xi: step length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
+      predictions; any length that is small beside epsilon serves. bfloat16 rounds more, and needs a
+      longer step.
+    num_iterations: iterations of the power method.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   check_range('objective.epsilon', epsilon, 0, 1e6)
   check_range('objective.xi', xi, 1e-12, 1e6)
