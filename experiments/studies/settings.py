@@ -16,15 +16,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import (
-  digits_50,
-  digits_cnn_1d,
-  digits_gru,
-  digits_lstm,
-  digits_methods,
-  digits_mlp,
-  digits_vit,
-)
+from experiments import digits_50, digits_methods, digits_topologies
 from experiments.studies import paper
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import defaults, records
@@ -39,13 +31,6 @@ _SMALL = {
     'network.width': 16,
     'network.pooling': 'max',
     'num_epochs': 1,
-}
-TOPOLOGIES = {
-    'mlp': digits_mlp,
-    'cnn_1d': digits_cnn_1d,
-    'lstm': digits_lstm,
-    'gru': digits_gru,
-    'vit': digits_vit,
 }
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
@@ -138,7 +123,7 @@ def _studies() -> dict[str, dict[str, Any]]:
   found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
   found |= {
       f'digits_topologies/{name}/{objective}': {'objective.name': objective}
-      for name in TOPOLOGIES
+      for name in digits_topologies.NETWORKS
       for objective in ('supervised', 'multiscale')
   }
   found |= {
@@ -188,5 +173,5 @@ def _base(name: str) -> ConfigDict:
   if study == 'digits_methods':
     return digits_methods.get_config(parts[0])
   if study == 'digits_topologies':
-    return TOPOLOGIES[parts[0]].get_config()
+    return digits_topologies.get_config(parts[0])
   return (digits_50 if study.startswith('digits_') else defaults).get_config()

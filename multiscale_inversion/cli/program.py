@@ -25,6 +25,7 @@ CONFIG = config_flags.DEFINE_config_file(
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_OWN = ('experiments', 'multiscale_inversion')  # whose modules define a program's flags
 # Absl's own: one reads arguments that no record of a run would show, the other hides mistakes.
 _REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
 
@@ -71,7 +72,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
   own = flags.FlagValues()
   for name in flags.FLAGS:
     module = flags.FLAGS.find_module_defining_flag(name)
-    if module in ('__main__', sys.argv[0]) or module.split('.')[0] == __package__:
+    if module in ('__main__', sys.argv[0]) or module.split('.')[0] in _OWN:
       flags.FLAGS[name].unparse()
       own[name] = flags.FLAGS[name]
   allowed = ', '.join(f'--{name}' for name in sorted(own))
