@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -245,9 +246,8 @@ class Checkpoints:
   def _set_aside(self, name: str) -> None:
     folder = os.path.join(self._directory, _DAMAGED)
     os.makedirs(folder, exist_ok=True)
-    number = 1
-    while os.path.lexists(target := os.path.join(folder, f'{name}_{number}')):
-      number += 1
+    targets = (os.path.join(folder, f'{name}_{number}') for number in itertools.count(1))
+    target = next(itertools.filterfalse(os.path.lexists, targets))
     os.rename(os.path.join(self._directory, name), target)
 
 

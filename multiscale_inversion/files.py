@@ -56,19 +56,29 @@ def _unreadable(path: str, error: OSError) -> UserError:
   return UserError(f'{path}: cannot be read: {error.strerror}')
 
 
+def read_bytes(path: str) -> bytes:
+  """Read a regular file.
+
+  Raises:
+    UserError: see `open_regular`.
+  """
+  with open_regular(path) as file:
+    try:
+      return file.read()
+    except OSError as error:
+      raise _unreadable(path, error) from error
+
+
 def read_text(path: str) -> str:
   """Read a UTF-8 file, its line ends as they are.
 
   Raises:
     UserError: see `open_regular`; or if the content is not UTF-8.
   """
-  with open_regular(path) as file:
-    try:
-      return file.read().decode('utf-8')
-    except UnicodeDecodeError as error:
-      raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
-    except OSError as error:
-      raise _unreadable(path, error) from error
+  try:
+    return read_bytes(path).decode('utf-8')
+  except UnicodeDecodeError as error:
+    raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
 
 
 def read_json(path: str) -> Any:

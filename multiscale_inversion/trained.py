@@ -16,7 +16,7 @@ from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.network import Network
-from multiscale_inversion.runs.folder import CONFIG, RunFolder
+from multiscale_inversion.runs.folder import RunFolder
 
 _AT_ONCE = 200
 
@@ -156,18 +156,18 @@ def load(directory: str, seed: int | None = None) -> Trained:
     matmul_precision, dtype = precision.get(config['precision'])
     network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
   except (KeyError, TypeError, AttributeError) as error:
-    raise UserError(f'{os.path.join(directory, CONFIG)}: not of a run ({error!r})') from error
+    raise UserError(f'{folder.config_file}: not of a run ({error!r})') from error
   variables = checkpoint.tree
   variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
   variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, directory)
   variables = jax.tree.map(jnp.asarray, variables)
   if not checkpoint.notes.get('files'):  # An older version's: nothing else says that they belong.
-    _check_fit(network, variables, image_shape, folder.checkpoints)
+    _check_fit(network, variables, image_shape, folder)
   return Trained(network, variables, class_names, image_shape, checkpoint.step, matmul_precision)
 
 
 def _check_fit(
-    network: Network, variables: Any, image_shape: tuple[int, ...], checkpoints: str
+    network: Network, variables: Any, image_shape: tuple[int, ...], folder: RunFolder
 ) -> None:
   """Raise a `UserError` unless the variables are those of the network."""
   images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -175,7 +175,8 @@ def _check_fit(
     jax.eval_shape(network.apply, variables, images)
   except Exception as error:  # Flax, JAX and layers raise what they like
     raise UserError(
-        f'{checkpoints}: not of the network in {CONFIG}; allowed: the folder as it was saved'
+        f'{folder.checkpoints}: not of the network in {os.path.basename(folder.config_file)}; '
+        'allowed: the folder as it was saved'
     ) from error
 
 

@@ -19,8 +19,9 @@ from ml_collections import ConfigDict
 from experiments import digits_50, digits_methods, digits_topologies
 from experiments.studies import paper
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import defaults, records
+from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import flatten, resolve
+from multiscale_inversion.runs.recorded import as_json
 
 OBJECTIVES = ('supervised', 'entropy', 'global', 'multiscale')
 DIGITS_LABELS = (20, 50, 100, 200)
@@ -156,7 +157,7 @@ def matching(patterns: Sequence[str]) -> list[str]:
 
 def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
   """A configuration as a finished run records it, by dotted keys, without `free` ones."""
-  flat = flatten(ConfigDict(records.as_json(resolve(config, known_only=True).to_dict())))
+  flat = flatten(ConfigDict(as_json(resolve(config, known_only=True).to_dict())))
   return {key: value for key, value in flat.items() if key not in free}
 
 

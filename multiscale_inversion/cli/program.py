@@ -205,6 +205,11 @@ def _in_utf8(folder: str) -> str:
   return folder
 
 
+def config_file(argv: list[str]) -> str:
+  """Return the path of the configuration file, without the word behind its colon."""
+  return overrides.split(argv).file.partition(':')[0]
+
+
 def default_workdir(argv: list[str]) -> str:
   """`runs/` and the name of the configuration file, with what stands behind its colon."""
   file, *argument = overrides.split(argv).file.split(':', 1)

@@ -157,7 +157,8 @@ def test_protocol():
 def test_docstring(name):
   doc = module_of(name).__doc__
   needed = ' --config.data.data_dir=DIR' if name == 'folder' else ''
-  command = rf'\n    python -m experiments.main --config=experiments/{name.partition(":")[0]}\.py(:\S+)?{needed}\n'
+  file = name.partition(':')[0]
+  command = rf'\n    python -m experiments.main --config=experiments/{file}\.py(:\S+)?{needed}\n'
   assert re.search(command, doc)
   labels = 'all labels' if name == 'folder' else f'{SETTINGS[name][1]:,} labels'
   assert labels in doc.splitlines()[0]
@@ -286,7 +287,7 @@ def test_trains_two_steps(name, train):
 
   summary = json.loads((workdir / 'summary.json').read_text())
   assert set(summary) >= SUMMARY
-  assert summary == json.loads(json.dumps(returned))
+  assert summary == returned.to_json()
   (record,) = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
   expected = {'train/cross_entropy', 'train/entropy', 'train/reconstruction', 'test/error'}
   layers = {f'train/reconstruction/{layer}' for layer in range(num_layers)}

@@ -74,12 +74,13 @@ def _build(config, place: pathlib.Path, rng: random.Random) -> None:
 
   from multiscale_inversion.runs import build as setup
   from multiscale_inversion.runs import config as validation
-  from multiscale_inversion.runs import records
+  from multiscale_inversion.runs import recorded
+  from multiscale_inversion.runs.folder import RunFolder
 
   validation.validate(config)
   resolved = validation.resolve(config)
-  records.as_json(resolved.to_dict())
-  records.check(str(place / 'run'), resolved)
+  recorded.as_json(resolved.to_dict())
+  RunFolder(str(place / 'run')).check_config(resolved)
   built = setup.build(config)
   jax.eval_shape(built.initial_state)
   if rng.random() < _TRACED:
