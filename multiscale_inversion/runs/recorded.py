@@ -4,6 +4,7 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ FREE_KEYS = (
     'num_devices',
     'checkpoint_every_seconds',
 )
+_LIBRARY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), '')
 # Earlier versions recorded a digest of the function's source and of all that it used.
 _EARLIER = re.compile(r'(?P<name>.*) \(source [0-9a-f]{8}\)')
 _NAMED = re.compile(r'(?P<name>.*) \((?:sha256 [0-9a-f]{64}|no file)\)')
@@ -62,7 +64,10 @@ def describe(value: Any, file: bytes | None = None) -> str:
 
 
 def source_of(value: Any) -> bytes | None:
-  """Return the content of the file that defines a loss; None if there is no such file."""
+  """Return the content of the file that defines a loss.
+
+  None if no file does, or if it is the library's: its version says what it computes.
+  """
   if isinstance(value, Objective):
     return next((source for _, term in value.terms if (source := source_of(term))), None)
   if isinstance(value, ContextTerm):
@@ -71,7 +76,8 @@ def source_of(value: Any) -> bytes | None:
     return source_of(value.func)
   value = inspect.unwrap(value)
   try:
-    return read_bytes(inspect.getfile(value if hasattr(value, '__qualname__') else type(value)))
+    path = inspect.getfile(value if hasattr(value, '__qualname__') else type(value))
+    return None if os.path.abspath(path).startswith(_LIBRARY) else read_bytes(path)
   except (TypeError, UserError):  # a builtin, or defined in no file
     return None
 
