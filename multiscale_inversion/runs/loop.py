@@ -1,4 +1,4 @@
-"""One run: train, evaluate, record; resumed where it was interrupted."""
+"""Run one configuration: train, evaluate, record, and resume after an interruption."""
 
 import contextlib
 import math
@@ -97,7 +97,7 @@ def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:
 
 
 class _Run:
-  """A run under way: the training's state, and the files and the display that it feeds."""
+  """The state of a run, and the files and the display to which it writes."""
 
   def __init__(self, config: ConfigDict, setup: setup_lib.Setup, folder: RunFolder):
     self._config = config
@@ -111,7 +111,7 @@ class _Run:
     self._evaluate = evaluation.make_evaluation(
         setup.trainer.network, setup.devices, setup.trainer.matmul_precision, setup.seeds_mode
     )
-    # For each seed:
+    # One entry for each seed:
     self._test_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
@@ -138,7 +138,7 @@ class _Run:
     self._display = display.create() if main else display.Nothing()
 
   def _restored(self, like: Any) -> Checkpoint | None:
-    """The checkpoint to go on from; the folder is ready for those after it."""
+    """Restore the checkpoint from which to go on, and prepare the folder for later ones."""
     found = self._checkpoints.restore(like)
     step = found.step if found else 0
     (first,) = parallel.from_main_process([step])
@@ -160,7 +160,7 @@ class _Run:
     return found
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
-    """Trains to the end."""
+    """Train to the end."""
     pace = Pace()
     if self._step < self._num_steps and parallel.any_process(should_stop(self._step)):
       raise self._interrupted()  # before the compilation, which takes long
@@ -186,20 +186,20 @@ class _Run:
     return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
 
   def close(self) -> None:
-    """Waits for the checkpoint and closes the files."""
-    with contextlib.ExitStack() as stack:  # each, whatever the one before it raises
+    """Wait for the checkpoint and close the files."""
+    with contextlib.ExitStack() as stack:  # all are closed, even if one raises
       for part in (self._checkpoints, self._writers, self._display):
         stack.callback(part.close)
 
   def _next_boundary(self) -> int:
-    """The step of the next record: every so many steps of an epoch, and its end."""
+    """Return the step of the next record: every `log_every_steps`, and at the end of the epoch."""
     epoch_start = self._step - self._step % self._steps_per_epoch
     logged = self._step - epoch_start + self._config.log_every_steps
     logged -= logged % self._config.log_every_steps
     return min(epoch_start + min(logged, self._steps_per_epoch), self._num_steps)
 
   def _record(self) -> None:
-    """Writes the means since the last record and, at the end of an epoch, the test error."""
+    """Write the means since the last record and, at the end of an epoch, the test error."""
     sums = dict(self._progress.sums)
     if not self._setup.trainer.objective.inverts:
       sums |= self._steps.diagnose(self._progress.state)
@@ -241,7 +241,7 @@ class _Run:
     ]
 
   def _of_each_seed(self, tree: Any) -> list[Any]:
-    """Fetches what the first device holds: a tree for each seed."""
+    """Fetch the values of the first device as a tree for each seed."""
     tree = jax.device_get(self._devices.first(tree))
     count = len(self._setup.seeds)
     return [tree] if count == 1 else unstack(tree, count)
@@ -262,16 +262,16 @@ class _Run:
     return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
 
   def _checkpoint(self) -> None:
-    """Saves the training, unless it is not worth going on with.
+    """Save the training.
 
     Raises:
-      Diverged: if a parameter is not finite: the checkpoints before are the last of any use.
+      Diverged: if a parameter is not finite; nothing is saved then.
     """
     progress = jax.device_get(self._devices.first(self._progress))
     variables = jax.device_get(self._setup.trainer.evaluated(progress.state))
     if not all_finite((progress.state.variables(), progress.state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
-    self._writers.sync()  # The records of a checkpoint's past must outlast what it does.
+    self._writers.sync()  # A checkpoint must not outlast the records before it.
     notes = {
         'wall_time_s': time.monotonic() - self._started,
         'test_errors': self._test_errors,

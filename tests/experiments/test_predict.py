@@ -15,6 +15,7 @@ import multiscale_inversion
 from experiments import predict
 from experiments.reporting import figures
 from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli import text
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
@@ -245,7 +246,7 @@ def test_names_are_found_in_linear_time(stems, monkeypatch):
       looked += 1
       return super().__contains__(name)
 
-  monkeypatch.setattr(predict, 'set', Counted, raising=False)
+  monkeypatch.setattr(text, 'set', Counted, raising=False)
   names = predict._file_names([f'{n}/{stem}.png' for n, stem in enumerate(stems)])
   assert len({*names.values()}) == len(stems)
   assert len(stems) <= looked <= 4 * len(stems)
