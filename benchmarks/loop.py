@@ -22,8 +22,8 @@ from experiments import digits_50
 from multiscale_inversion import training
 from multiscale_inversion.runs import build as setup_lib
 from multiscale_inversion.runs import loop as run
-from multiscale_inversion.runs import records
 from multiscale_inversion.runs.config import resolve
+from multiscale_inversion.runs.recorded import as_json
 
 TOGETHER = 10  # bare steps
 
@@ -119,7 +119,7 @@ def measure_both(epochs, repetitions):
   for name, eval_every in (('without_evaluation', 10**6), ('with_evaluation', 1)):
     config.eval_every_epochs = eval_every
     measured[name] = measure(config, repetitions)
-  measured['config'] = records.as_json(resolve(config).to_dict())
+  measured['config'] = as_json(resolve(config).to_dict())
   return measured
 
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import report
-from experiments.reporting.markdown import table
+from experiments.reporting.tables import markdown as table
+from experiments.reporting.tables import renew
 from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 
@@ -190,7 +190,7 @@ def main() -> int:
   """Runs the program; returns its exit status."""
   try:
     for path in sys.argv[1:]:
-      if not report.renew(path, 'benchmark', render):
+      if not renew(path, {'benchmark': render}):
         raise UserError(f'{path}: no table between <!-- benchmark: FILE --> and its end')
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)

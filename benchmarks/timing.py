@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from multiscale_inversion import files
-from multiscale_inversion.runs import records, source
+from multiscale_inversion.runs import environment
 
 
 def interleave(
@@ -56,9 +56,9 @@ def publish(benchmark: str, measured: Any, out: str | None, packages: tuple[str,
       'benchmark': benchmark,
       'command': command,
       'measured': measured,
-      'hardware': records.hardware(),
-      'versions': records.versions(packages),
-      **source.revision(),
+      'hardware': environment.hardware(),
+      'versions': environment.versions(packages),
+      **environment.revision(),
   }
   print(json.dumps(result, indent=2))
   if out:

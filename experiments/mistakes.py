@@ -1,89 +1,88 @@
-"""Which test images a network mistakes, and since when: `python -m experiments.mistakes DIR...`.
+"""List the test images that a network mistakes: `python -m experiments.mistakes DIR...`.
 
-For each run folder, and each seed of it, prints the test error, the epoch from which on it stays
-within a point of the last one, and the most frequent confusions, as `8 as 1: 12` for twelve images
-of class 8 that are taken for class 1. With `--out=FILE` the same as a JSON list; tables in Markdown
-files are renewed from it by `experiments.report --update`, between
-
-    <!-- mistakes: results/NAME.json -->  and  <!-- end of mistakes -->
+For each run folder and each of its seeds, prints the test error, the epoch from which on it stays
+within a point of the last one, and the most frequent confusions: `8 as 1: 12` means that twelve
+images of class 8 are taken for class 1. `--out=FILE` writes the same as a JSON list, from which
+`experiments.report --update` renews tables in Markdown files.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from absl import flags
+from sklearn.metrics import confusion_matrix
 
-from experiments.reporting import markdown, naming
+from experiments.reporting import grouping, tables
+from experiments.reporting.results import Mistakes
 from multiscale_inversion import files, trained
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import build as setup
-from multiscale_inversion.runs import finished, records
-from multiscale_inversion.runs.config import from_record
+from multiscale_inversion.runs import build
+from multiscale_inversion.runs.finished import public_command
+from multiscale_inversion.runs.folder import RunFolder
+from multiscale_inversion.runs.metrics import Record
 
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.', allow_override=True)
 
-_SHOWN = 3  # confusions, in a table
 _POINT = 1.0  # percent
 
 
 def main(argv: list[str]) -> int:
-  """Runs the program; returns its exit status."""
+  """Run the program; return its exit status."""
   if not argv[1:]:
     raise UserError('no run folder; allowed: one or more')
   if _OUT.value:
     files.check_target(_OUT.value)
   found = [mistakes for folder in argv[1:] for mistakes in of_folder(folder)]
-  print(table(found), end='')
+  print(tables.of_mistakes(found), end='')
   if _OUT.value:
-    files.write_json(_OUT.value, found)
+    files.write_json(_OUT.value, [mistakes.to_json() for mistakes in found])
   return 0
 
 
-def of_folder(folder: str) -> list[dict[str, Any]]:
-  """The mistakes of each seed of a finished run.
+def of_folder(path: str) -> list[Mistakes]:
+  """Return the mistakes of each seed of a finished run.
 
   Raises:
-    UserError: for a folder that holds none.
+    UserError: if the folder holds no finished run.
   """
-  run = finished.read_summary(folder)
-  config = from_record(run['config'])
-  dataset = setup.load_dataset(config)
+  folder = RunFolder(path)
+  run = folder.summary()
+  config = run.configuration
+  dataset = build.load_dataset(config)
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):
-    network = trained.load(folder, seed)
+    network = trained.load(path, seed)
     predicted = np.argmax(network.predict(dataset.test_images), axis=-1)
-    lines = finished.read_metrics(folder, seed)
-    found.append({
-        'objective': naming.objective_name(run),
-        'num_labeled': run['num_labeled'],
-        'seed': seed,
-        'test_error': 100 * float(np.mean(predicted != dataset.test_labels)),
-        'settled_epoch': _settled(folder, lines),
-        'confusions': confusions(dataset.test_labels, predicted, dataset.class_names),
-        'versions': run['versions'],
-        'commit': run.get('commit'),
-        'hardware': run['hardware'],
-        'command': records.public_command(run['command']),
-    })
+    settled = settled_epoch(folder.metrics(seed))
+    if settled is None:
+      raise UserError(f'{folder.metrics_file()}: holds no test/error')
+    found.append(
+        Mistakes(
+            objective=grouping.objective_name(run),
+            seed=seed,
+            test_error=100 * float(np.mean(predicted != dataset.test_labels)),
+            settled_epoch=settled,
+            confusions=confusions(dataset.test_labels, predicted, dataset.class_names),
+            origin={
+                'num_labeled': run.num_labeled,
+                'versions': run.versions,
+                'commit': run.commit,
+                'hardware': run.hardware,
+                'command': public_command(run.command),
+            },
+        )
+    )
   return found
 
 
-def _settled(folder: str, lines: Sequence[dict[str, Any]]) -> float:
-  if not any(line.get('test/error') is not None for line in lines):
-    raise UserError(f'{folder}: metrics.jsonl holds no test/error')
-  return settled_epoch(lines)
+def settled_epoch(records: Sequence[Record]) -> float | None:
+  """Return the first epoch from which on the test error stays within a point of the last one.
 
-
-def settled_epoch(lines: Sequence[dict[str, Any]]) -> float:
-  """The first epoch from which on the test error stays within a point of the last one.
-
-  Args:
-    lines: the records of `metrics.jsonl`, one with a `test/error` among them.
+  None if no record holds a `test/error`.
   """
-  errors = [(r['epoch'], r['test/error']) for r in lines if r.get('test/error') is not None]
-  settled = errors[-1][0]
+  errors = [(r['epoch'], r['test/error']) for r in records if r.get('test/error') is not None]
+  settled = None
   for epoch, error in reversed(errors):
     if abs(error - errors[-1][1]) > _POINT:
       break
@@ -93,39 +92,12 @@ def settled_epoch(lines: Sequence[dict[str, Any]]) -> float:
 
 def confusions(
     labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
-) -> list[tuple[str, str, int]]:
-  """(class, what it is taken for, how often), the most frequent first."""
-  counts = np.zeros((len(class_names), len(class_names)), int)
-  np.add.at(counts, (labels, predicted), 1)
+) -> tuple[tuple[str, str, int], ...]:
+  """Return (class, class that is predicted instead, number of images), most frequent first."""
+  counts = confusion_matrix(labels, predicted, labels=range(len(class_names)))
   np.fill_diagonal(counts, 0)
-  pairs = np.argwhere(counts)
-  found = [(class_names[a], class_names[b], int(counts[a, b])) for a, b in pairs]
-  return sorted(found, key=lambda entry: -entry[2])
-
-
-def render(path: str) -> str:
-  """The table of a result file.
-
-  Raises:
-    UserError: if it is missing.
-  """
-  return table(finished.read_mistakes(path))
-
-
-def table(found: Sequence[dict[str, Any]]) -> str:
-  """A line a network."""
-  rows = [
-      (
-          one['objective'],
-          one['seed'],
-          f'{one["test_error"]:.2f}',
-          f'{one["settled_epoch"]:.0f}',
-          ', '.join(f'{a} as {b}: {count}' for a, b, count in one['confusions'][:_SHOWN]),
-      )
-      for one in found
-  ]
-  head = ['objective', 'seed', 'test error, %', 'settled from epoch', 'most frequent confusions']
-  return markdown.table(head, rows)
+  found = [(class_names[a], class_names[b], int(counts[a, b])) for a, b in np.argwhere(counts)]
+  return tuple(sorted(found, key=lambda entry: -entry[2]))
 
 
 if __name__ == '__main__':

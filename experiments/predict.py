@@ -1,25 +1,24 @@
-"""Classifies images with a trained network: `python -m experiments.predict --workdir=DIR IMAGE...`.
+"""Classify images with a trained network: `python -m experiments.predict --workdir=DIR IMAGE...`.
 
-DIR is the folder of a run, on whatever data set. Each image, a PNG or JPEG file, is read as those
-of a folder are (turned upright, stretched to the size that the network takes, grey where it takes
-grey), and gets a line with its most probable classes, three or `--top=N`:
+DIR is the folder of a run on any data set. Each image, a PNG or JPEG file, is read like those of
+the data set `folder`: turned upright, stretched to the size that the network takes, and made grey
+if the network takes grey images. A line shows its most probable classes, three or `--top=N`:
 
     IMAGE: cat 93.1 %, dog 5.2 %, bird 1.1 %
 
-To the folder of `--out` (default: DIR/predictions) a PNG is written for each image: what the
-network sees, on the left, and beside it what it reconstructs from its own output, r^(0) (Eq. 7), on
-the same scale of grey levels or colors. Of a run of several seeds it is the first one's network, or
-that of `--seed=S`. `--config=FILE` names the file that registers the network, where it is your own.
-An image that cannot be read is named, and the others are done.
+For each image, a PNG file is written to the folder of `--out` (default: DIR/predictions). It shows
+the image as the network takes it and, to its right, the reconstruction r^(0) (Eq. 7) on the same
+scale of grey levels or colors. In a run of several seeds, the network is that of the first seed or
+of `--seed=S`. `--config=FILE` names the file that registers a custom network. An image that cannot
+be read is named, and the others are still classified.
 Exit status: 0 done, 1 an image could not be read, 2 wrong input, 74 standard output cannot be
-written, 141 nobody reads it any more.
+written, 141 standard output was closed.
 """
 
 import io
-import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -27,7 +26,7 @@ from PIL import Image
 
 from multiscale_inversion import files, trained
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.cli.text import one_line, shorten
+from multiscale_inversion.cli.text import UniqueNames, one_line
 from multiscale_inversion.data.sources import images as images_lib
 from multiscale_inversion.errors import UserError
 
@@ -40,13 +39,11 @@ _SEED = flags.DEFINE_integer('seed', None, 'Which network of a run of several se
 _AT_ONCE = 100
 _SHOWN_EDGE = 256  # pixels at least, in the pictures written
 _GAP = 8
-_ENDING = '.png'
 _LONGEST_NAME = 255  # bytes
-_DIGITS = 10  # reserved in a name that is cut off, for a number
 
 
 def main(argv: list[str]) -> int:
-  """Runs the program; returns its exit status."""
+  """Run the program; return its exit status."""
   workdir = cli.workdir()
   if not workdir:
     raise UserError("--workdir: missing; allowed: a run's folder")
@@ -76,7 +73,7 @@ def main(argv: list[str]) -> int:
 def _read(
     paths: Sequence[str], shape: tuple[int, int, int]
 ) -> tuple[list[str], np.ndarray]:
-  """The images that can be read, with their paths; names the others."""
+  """Return the images that can be read, and their paths; name the others on standard error."""
   height, width, channels = shape
   images, positions, unreadable = images_lib.read_all(paths, (height, width), channels)
   for path, reason in unreadable:
@@ -85,10 +82,10 @@ def _read(
 
 
 def _folder(workdir: str) -> str:
-  """The folder of the pictures, made where there is none.
+  """Return the folder of the pictures, made if there is none.
 
   Raises:
-    UserError: if it cannot be made; or if it is the run's own and a link, which may lead anywhere.
+    UserError: if it cannot be made, or if it is the default one and is a link.
   """
   if _OUT.value:
     files.make_folder(_OUT.value, '--out')
@@ -101,7 +98,7 @@ def _folder(workdir: str) -> str:
 
 
 def _longest_name(folder: str) -> int:
-  """How many bytes the name of a file in a folder may have."""
+  """Return the most bytes that the name of a file in a folder may have."""
   try:
     return min(os.pathconf(folder, 'PC_NAME_MAX'), _LONGEST_NAME)
   except (OSError, ValueError):
@@ -109,50 +106,39 @@ def _longest_name(folder: str) -> int:
 
 
 def _file_names(paths: Sequence[str], longest: int = _LONGEST_NAME) -> dict[str, str]:
-  """What is written for each image: its name, with a number where another one has it.
+  """Return the name of the picture of each image: the image's name, numbered if it occurs again.
 
   Args:
-    paths: of the images; each counts once.
-    longest: how many bytes a name may have.
-
-  Returns:
-    By path, the name of its picture: no two are equal.
+    paths: the images; repeated paths count once.
+    longest: the most bytes that a name may have.
   """
-  names: dict[str, str] = {}
-  taken: set[str] = set()
-  numbers: dict[str, Iterator[int]] = {}  # by stem: no number is tried twice
-  for path in dict.fromkeys(paths):
-    stem = os.path.splitext(os.path.basename(path))[0]
-    name = shorten(stem, longest - len(_ENDING)) + _ENDING
-    short = shorten(stem, longest - len(_ENDING) - _DIGITS)
-    while name in taken:
-      name = f'{short}_{next(numbers.setdefault(short, itertools.count(2)))}{_ENDING}'
-    taken.add(name)
-    names[path] = name
-  return names
+  names = UniqueNames('.png', longest=longest)
+  return {
+      path: names.take(os.path.splitext(os.path.basename(path))[0])
+      for path in dict.fromkeys(paths)
+  }
 
 
 def _save(picture: Image.Image, path: str) -> None:
-  """Writes a PNG; of a link with its name, the link is replaced and not the file it leads to."""
+  """Write a PNG file; replace a link with its name, not the file to which the link leads."""
   content = io.BytesIO()
   picture.save(content, format='PNG')
   files.write_bytes(path, content.getvalue(), follow=False)
 
 
 def describe(probabilities: np.ndarray, class_names: Sequence[str], count: int) -> str:
-  """The most probable classes with their probabilities in percent, the greatest first."""
+  """Return the most probable classes with their probabilities in percent, the greatest first."""
   order = np.argsort(-probabilities, kind='stable')[:count]
   return ', '.join(f'{class_names[index]} {100 * probabilities[index]:.1f} %' for index in order)
 
 
 def beside(image: np.ndarray, reconstruction: np.ndarray) -> Image.Image:
-  """An image and, to its right, its reconstruction, both enlarged.
+  """Return a picture of an image and, to its right, its reconstruction, both enlarged.
 
   Args:
     image: uint8, shape [H, W, C].
-    reconstruction: r^(0), in the range of the normalized image, same shape. It is shown with the
-      mean and the scale that normalization took off the image; what is beyond black or white is
-      black or white.
+    reconstruction: r^(0), in the range of the normalized image, same shape. The normalization of
+      the image is undone; values beyond black or white become black or white.
   """
   x = image.astype(np.float64)
   mean = x.mean()

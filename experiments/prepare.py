@@ -1,8 +1,7 @@
-"""Downloads a data set and prepares it for training: `python -m experiments.prepare cifar10`.
+"""Download a data set and prepare it for training: `python -m experiments.prepare cifar10`.
 
-The one program that needs TensorFlow (the extra `prepare`): TFDS prepares its sets with it, once.
+The only program that needs TensorFlow (the extra `prepare`), with which TFDS prepares its sets.
 """
-
 
 from absl import flags
 
@@ -17,7 +16,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> int:
-  """Prepares the sets named; returns the exit status."""
+  """Prepare the named data sets; return the exit status."""
   if len(argv) < 2:
     raise UserError(f'which data set? allowed: {", ".join(tfds_source.NAMES)}')
   for name in argv[1:]:
@@ -30,7 +29,7 @@ def main(argv: list[str]) -> int:
 
 
 def prepare(name: str, folder: str) -> None:
-  """Downloads and prepares one set as array_record files, unless it is there.
+  """Download one data set and prepare it as array_record files, unless it is there.
 
   Raises:
     UserError: if TensorFlow is missing, or the download fails.
@@ -47,7 +46,7 @@ def prepare(name: str, folder: str) -> None:
 
   try:
     tfds.builder(name, data_dir=folder, file_format='array_record').download_and_prepare()
-  except OSError as error:  # what requests' and the file system's errors have in common
+  except OSError as error:  # the common base of the errors of requests and the file system
     raise UserError(f'data set {name}: not downloaded to {folder}: {error}') from error
 
 

@@ -1,4 +1,4 @@
-"""Proposition 1, tested: `python -m experiments.proposition_1 --out=results/proposition_1.json`.
+"""Test Proposition 1: `python -m experiments.proposition_1 --out=results/proposition_1.json`.
 
 "Given the local reconstruction loss lambda, the impact of corrupted or noisy inputs is inversely
 proportional to the number of layers" (Section 2.2). Trains the digits with corrupted training
@@ -6,19 +6,19 @@ images by the multiscale and by the global loss, by the paper's protocol, with t
 (settings `digits_50_proposition_1/*`, 12 epochs), and measures the part of the gradient that comes
 from the reconstruction of the input (layer 0), before and after training.
 
-Each run has its folder under `--workdir=DIR` (default: runs/proposition_1), as `experiments.sweep`
-makes it; the same command resumes. `--seeds=0-3` (default: 0-1), `--settings=PATTERNS` for a part
-of them, `--set=num_epochs=N` and other changes as there. After each run the result file, a JSON
-list of the runs' summaries with their `proposition_1`, is written, and at the end a figure beside
-it (or `--figure=FILE.png`); with `--update=docs/results.md` the tables there, too. `--quick` shows
-in a few minutes that all works: a tiny network, few settings, two epochs, seed 0.
+The runs are those of a sweep, with folders under `--workdir=DIR` (default: runs/proposition_1);
+the same command resumes. `--seeds=0-3` (default: 0-1), `--settings=PATTERNS` for a part of them,
+and `--set=num_epochs=N` and other changes work as in `experiments.sweep`. The result file, a JSON
+list of the runs' summaries with their `proposition_1`, is written after each run, and the figure
+beside it (or to `--figure=FILE.png`) at the end. `--update=docs/results.md` also renews the tables
+there. `--quick` shows in a few minutes that everything works: a tiny network, few settings, two
+epochs, seed 0.
 """
 
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -27,17 +27,20 @@ from absl import flags
 
 from experiments import report, sweep
 from experiments.main import StopRequest
-from experiments.reporting import proposition_1_report, restoring
+from experiments.reporting import proposition_1_report
+from experiments.reporting.results import Proposition, Stage, read_propositions
 from experiments.studies import settings
 from experiments.studies.gradient_norms import GradientNorms, gradient_norms
 from multiscale_inversion import files, objectives, training
+from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup_lib
-from multiscale_inversion.runs import finished, records
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.folder import RunFolder
 from multiscale_inversion.runs.loop import Interrupted
 
-# --out and --update are report's; --workdir main's; --settings, --seeds and --set sweep's.
+# --out and --update are defined in report, --workdir in main, the others in sweep.
 _FIGURE = flags.DEFINE_string('figure', None, 'The figure; default: beside --out.')
 _QUICK = flags.DEFINE_bool('quick', False, 'A tiny network, few settings, two epochs.')
 
@@ -54,7 +57,7 @@ _MEASURED = 'proposition_1.json'  # in a run's folder
 
 
 def main(argv: list[str]) -> int:
-  """Runs the program; returns its exit status."""
+  """Run the program; return its exit status."""
   cli.refuse_arguments(argv)
   cli.refuse_flags('distributed', 'distributed_timeout', 'config')
   options = flags.FLAGS
@@ -87,7 +90,7 @@ def main(argv: list[str]) -> int:
     write(jobs, options.out)
   for job, reason in failed:
     print(f'error: {job.folder}: {reason}', file=sys.stderr)
-  proposition_1_report.draw(finished.read_propositions(options.out), figure)
+  proposition_1_report.draw(read_propositions(options.out), figure)
   print(proposition_1_report.render(options.out), end='')
   if options.update:
     report.update(options.update)
@@ -101,14 +104,14 @@ def make_jobs(
     workdir: str | None,
     quick: bool,
 ) -> list[sweep.Job]:
-  """The runs of the study, all of one seed before the next one's.
+  """Return the runs of the study, all those of one seed before those of the next.
 
   Args:
-    patterns: names of settings; all of the proposition's if empty.
-    seeds: as `--seeds`; the study's if None.
-    changes: of every configuration.
-    workdir: the folder of the runs' folders; one of this study's if None.
-    quick: a tiny study, as far as the other arguments leave it open.
+    patterns: names of settings; all settings of the study if empty.
+    seeds: as `--seeds`; the study's seeds if None.
+    changes: changes of every configuration.
+    workdir: the folder of the runs' folders; the study's own if None.
+    quick: whether to make a tiny study of whatever the other arguments leave open.
   """
   patterns = patterns or (_QUICK_SETTINGS if quick else _SETTINGS)
   seeds = seeds or ('0' if quick else _SEEDS)
@@ -120,52 +123,66 @@ def make_jobs(
 
 
 def record(folder: str) -> bool:
-  """Measures a finished run, once, and keeps that in its folder; False if it was there."""
+  """Measure a finished run, once, and write that to its folder; return False if it was there."""
   path = os.path.join(folder, _MEASURED)
   if os.path.lexists(path):
     return False
-  files.write_json(path, measure(folder))
+  files.write_json(path, measure(folder).to_json())
   return True
 
 
 def write(jobs: Sequence[sweep.Job], out: str) -> None:
-  """Writes the result file: what is finished and measured of the jobs; leaves it if nothing is."""
+  """Write the finished and measured runs to the result file; leave it if there are none."""
   results = []
   for job in jobs:
-    path = os.path.join(job.folder, _MEASURED)
-    if finished.is_finished(job.folder) and os.path.lexists(path):
-      summary = finished.read_summary(job.folder)
-      measured = finished.check_proposition(files.read_json(path), path)
-      results.append({**records.public(summary), 'proposition_1': measured})
+    folder, path = RunFolder(job.folder), os.path.join(job.folder, _MEASURED)
+    if folder.is_finished() and os.path.lexists(path):
+      measured = Proposition.from_json(files.read_json(path), path)
+      public = folder.summary().public().to_json()
+      results.append({**public, 'proposition_1': measured.to_json()})
   if results:
     files.make_folder(os.path.dirname(out) or '.', '--out')
     files.write_json(out, results)
 
 
-def measure(folder: str) -> dict[str, Any]:
-  """Measures the gradients of a run's network before and after training.
+def measure(folder: str) -> Proposition:
+  """Measure the gradients of a run's network before and after training.
 
-  Those of the training pass (with dropout, and the corruption) on the first batches of the run,
-  whatever the objective that it was trained by.
+  They are those of the training pass, with dropout and corrupted images, on the first batches of
+  the run, whichever objective trained it.
 
   Args:
-    folder: of a finished run of one seed.
-
-  Returns:
-    `num_layers`, L, and for `initial` and `trained` parameters what `_as_record` makes.
+    folder: the folder of a finished run of one seed.
   """
-  run = finished.read_summary(folder)
-  setup, state = restoring.trained(folder, run)
-  options = run['config']['objective']
+  run = RunFolder(folder).summary()
+  setup, state = restore(folder, run)
+  options = run.configuration.objective
   predictions = objectives.create(
-      'entropy', reduction=options['reduction'], unlabeled=options['unlabeled']
+      'entropy', reduction=options.reduction, unlabeled=options.unlabeled
   )
   norms_of = jax.jit(lambda state, step: batch_norms(setup, predictions, state, step))
-  measured = {
-      'initial': _as_record(norms_of, setup.initial_state()),
-      'trained': _as_record(norms_of, state),
-  }
-  return {'num_layers': len(measured['initial']['shares']), **measured}
+  initial, trained = (_measure_stage(norms_of, one) for one in (setup.initial_state(), state))
+  return Proposition(len(initial.shares), initial, trained)
+
+
+def restore(folder: str, run: FinishedRun) -> tuple[setup_lib.Setup, training.TrainState]:
+  """Return the experiment of a run, on one device, and the state at its end.
+
+  Args:
+    folder: the run's folder.
+    run: the run.
+
+  Raises:
+    UserError: if there is no sound checkpoint, or it is of another version.
+  """
+  config = run.configuration.copy_and_resolve_references()
+  config.num_devices, config.data.placement = 1, 'device'
+  setup = setup_lib.build(config)
+  checkpoints = RunFolder(folder).checkpoints
+  found = Checkpoints(checkpoints).restore(setup.initial_loop_state())
+  if found is None:
+    raise UserError(f'{checkpoints}: no checkpoint; allowed: the folder of a finished run')
+  return setup, found.tree.state
 
 
 def batch_norms(
@@ -174,13 +191,13 @@ def batch_norms(
     state: training.TrainState,
     step: jax.Array,
 ) -> GradientNorms:
-  """The norms of the gradients on the batch of one step.
+  """Return the norms of the gradients on the batch of one step.
 
   Args:
     setup: the experiment, on one device.
     predictions: the loss without reconstruction.
-    state: whose parameters are taken.
-    step: whose batch and dropout are taken.
+    state: the state whose parameters are used.
+    step: the step whose batch and dropout are used.
   """
   training_step, keys = setup.training_step, setup.keys
   data = jax.tree.map(jnp.asarray, setup.train_data)
@@ -195,26 +212,20 @@ def batch_norms(
     )
 
 
-def _as_record(norms_of, state) -> dict[str, Any]:
-  """Means over batches.
-
-  `norms`, of the layers' terms, 0 to L - 1; `shares` of them; `predictions`, `multiscale` and
-  `global`, as `GradientNorms` has them; and what layer 0's term is beside the whole loss's
-  gradient: `input_in_multiscale` and, of the global loss at the same parameters,
-  `input_in_global`. (These may be above 1: terms may cancel.)
-  """
+def _measure_stage(norms_of: Callable[..., GradientNorms], state: training.TrainState) -> Stage:
+  """Return the means over batches for one state of the network."""
   batches = [jax.device_get(norms_of(state, step)) for step in range(_NUM_BATCHES)]
   norms = jax.tree.map(lambda *values: np.mean(values, axis=0), *batches)
   depth = len(norms.layers)
-  return {
-      'norms': norms.layers.tolist(),
-      'shares': np.mean([batch.shares() for batch in batches], axis=0).tolist(),
-      'predictions': float(norms.predictions),
-      'multiscale': float(norms.multiscale),
-      'global': float(norms.global_),
-      'input_in_multiscale': float(np.mean([b.layers[0] / b.multiscale for b in batches])),
-      'input_in_global': float(np.mean([depth * b.layers[0] / b.global_ for b in batches])),
-  }
+  return Stage(
+      norms=tuple(norms.layers.tolist()),
+      shares=tuple(np.mean([batch.shares() for batch in batches], axis=0).tolist()),
+      predictions=float(norms.predictions),
+      multiscale=float(norms.multiscale),
+      global_=float(norms.global_),
+      input_in_multiscale=float(np.mean([b.layers[0] / b.multiscale for b in batches])),
+      input_in_global=float(np.mean([depth * b.layers[0] / b.global_ for b in batches])),
+  )
 
 
 if __name__ == '__main__':

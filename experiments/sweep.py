@@ -1,15 +1,14 @@
-"""Runs settings times seeds, one after the other or all seeds of a setting in one program.
+"""Run settings times seeds, one after the other or all seeds of a setting in one program.
 
     python -m experiments.sweep --settings='cifar10_8000/*' --seeds=0-3
 
-A setting is a row of the paper's tables or a study (`experiments/studies/settings.py`; `--list`
-prints all); patterns are separated by commas. Each run has its folder, DIR/SETTING/seed_N, under
-`--workdir=DIR` (default: runs/sweep); what is finished is skipped, what was interrupted goes on, so
-the same command resumes. With `--vectorized` all seeds of a setting train in one program, in
+A setting is a row of the paper's tables or one of a study (`experiments/studies/settings.py`;
+`--list` prints all). Patterns are separated by commas. Each run has the folder DIR/SETTING/seed_N
+under `--workdir=DIR` (default: runs/sweep). The same command resumes: finished runs are skipped,
+interrupted ones go on. `--vectorized` trains all seeds of a setting in one program, in
 DIR/SETTING/seeds_N-M. `--set=KEY=VALUE,...` changes the configuration of all runs. A sweep has at
-most 1,000 seeds.
-`--select_learning_rate=EPOCHS` first selects each setting's learning rate as the paper does, by
-trials of so many epochs.
+most 1,000 seeds. `--select_learning_rate=EPOCHS` first selects the learning rate of each setting as
+the paper does, by trials of so many epochs.
 """
 
 import os
@@ -28,12 +27,12 @@ from ml_collections import ConfigDict
 
 from experiments import select_learning_rate
 from experiments.main import StopRequest
+from experiments.select_learning_rate import Selection
 from experiments.studies import settings
-from multiscale_inversion import files
 from multiscale_inversion.cli import overrides
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import HUGE, UserError
-from multiscale_inversion.runs import defaults, finished, records
+from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import MAX_SEEDS, check_key, flatten, resolve, validate
 from multiscale_inversion.runs.folder import RunFolder
 from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
@@ -58,9 +57,9 @@ class Job(NamedTuple):
   """A run of the sweep.
 
   Attributes:
-    name: the setting's.
-    folder: of the run.
-    config: the run's.
+    name: the setting's name.
+    folder: the run's folder.
+    config: the run's configuration.
   """
 
   name: str
@@ -69,7 +68,7 @@ class Job(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-  """Runs the program; returns its exit status."""
+  """Run the program; return its exit status."""
   cli.refuse_arguments(argv)
   cli.refuse_flags('distributed', 'distributed_timeout', 'config')
   if _LIST.value:
@@ -97,10 +96,10 @@ def main(argv: list[str]) -> int:
 
 
 def parse_seeds(text: str) -> list[int]:
-  """`0-3` or `0,2,5` as a list, each seed once.
+  """Parse `0-3` or `0,2,5` to a list with each seed once.
 
   Raises:
-    UserError: for what is no such text, for seeds out of range, and for too many.
+    UserError: if the text has another form, or seeds are out of range or too many.
   """
   seeds: dict[int, None] = {}
   allowed = f'as 0-3 or 0,2,5: at most {MAX_SEEDS}, each from 0 to {HUGE}'
@@ -114,10 +113,10 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_changes(pairs: Sequence[str]) -> dict[str, object]:
-  """`['num_epochs=2', 'network.activation=sigmoid']` as a dictionary.
+  """Parse `['num_epochs=2', 'network.activation=sigmoid']` to a dictionary.
 
   Raises:
-    UserError: for what is no such pair, or a key that is unknown or not to be set so.
+    UserError: if an entry is not a pair, or its key is unknown or set by another flag.
   """
   known, changes = flatten(defaults.get_config()), {}
   for pair in pairs:
@@ -138,10 +137,10 @@ def make_jobs(
     workdir: str,
     vectorized: bool,
 ) -> list[Job]:
-  """The runs of a sweep, each configuration checked before any starts.
+  """Return the runs of a sweep, each configuration checked before any run starts.
 
   Raises:
-    UserError: for a wrong value, or vectorized seeds that are not successive.
+    UserError: for a wrong value, or if vectorized seeds are not successive.
   """
   if vectorized and list(seeds) != list(range(seeds[0], seeds[0] + len(seeds))):
     raise UserError(f'--seeds: {list(seeds)}; allowed with --vectorized: successive ones')
@@ -167,25 +166,26 @@ def run_jobs(
     selection_epochs: int | None,
     then: Callable[[Job], None] = lambda job: None,
 ) -> list[tuple[Job, str]]:
-  """Runs what is not finished, in order.
+  """Run the jobs that are not finished, in order.
 
   Args:
     jobs: the runs.
-    stop: a request to end.
-    command: recorded in each summary: how the runs were started.
-    selection_epochs: of the trials that select a learning rate; None for the configuration's.
-    then: called after each finished run, those that were finished before among them.
+    stop: asked whether to stop, see `train_and_evaluate`.
+    command: the command that started the runs, for their summaries.
+    selection_epochs: the length of the trials that select a learning rate; None keeps that of the
+      configuration.
+    then: called after each run, also if it was finished before.
 
   Returns:
-    The runs that diverged, with the reason: they do not end the sweep.
+    The runs that diverged, with the reasons. They do not end the sweep.
 
   Raises:
-    UserError: as `train_and_evaluate`; also where a finished run had another configuration.
-    Interrupted: if `stop` said so.
+    UserError: see `train_and_evaluate`; also if a finished run had another configuration.
+    Interrupted: if `stop` was requested.
   """
   failed, seconds = [], []
   for index, job in enumerate(jobs):
-    done = finished.is_finished(job.folder)
+    done = RunFolder(job.folder).is_finished()
     left = len(jobs) - index
     estimate = f', about {statistics.mean(seconds) * left / 60:.0f} min left' if seconds else ''
     state = 'finished before' if done else f'starts{estimate}'
@@ -210,34 +210,33 @@ def run_jobs(
 
 
 def _check_finished(job: Job, selection_epochs: int | None) -> None:
-  """Raises a `UserError` where a finished run had another configuration, a selected rate aside."""
+  """Raise a `UserError` if a finished run had another configuration, apart from a selected rate."""
   config = resolve(job.config)
   if selection_epochs:
-    recorded = finished.read_summary(job.folder)['config']
+    recorded = RunFolder(job.folder).summary().config
     config.learning_rate = recorded.get('learning_rate', config.learning_rate)
-  records.check(RunFolder(job.folder), config)
+  RunFolder(job.folder).check_config(config)
 
 
 def _select(job: Job, stop: StopRequest, command: str, epochs: int) -> None:
-  """Sets a run's learning rate to the one selected for its setting, by trials of its first seed.
+  """Set a run's learning rate to that selected for its setting by trials of the first seed.
 
   Raises:
-    UserError: where it was selected before, with another configuration.
+    UserError: if it was selected before with another configuration.
     Diverged: if training diverges with every rate.
   """
   folder = os.path.join(os.path.dirname(job.folder), 'learning_rate')
   path = os.path.join(folder, 'learning_rate.json')
-  chosen = finished.read_learning_rate(path) if os.path.lexists(path) else None
+  chosen = Selection.read(path) if os.path.lexists(path) else None
   trial = job.config.copy_and_resolve_references()
   trial.num_epochs, trial.num_steps, trial.num_seeds = epochs, None, 1
   if chosen is None:
-    rate, reasons = select_learning_rate.select(trial, folder, stop, command)
-    chosen = {'learning_rate': rate, 'diverged': reasons, 'seed': trial.seed, 'command': command}
-    files.write_json(path, chosen)
-  trial.seed, trial.learning_rate = chosen['seed'], chosen['learning_rate']
+    chosen = select_learning_rate.select(trial, folder, stop, command)
+    chosen.write(path)
+  trial.seed, trial.learning_rate = chosen.seed, chosen.learning_rate
   trial_folder = select_learning_rate.trial_folder(folder, trial.learning_rate)
-  records.check(RunFolder(trial_folder), resolve(trial))
-  job.config.learning_rate = chosen['learning_rate']
+  RunFolder(trial_folder).check_config(resolve(trial))
+  job.config.learning_rate = chosen.learning_rate
 
 
 if __name__ == '__main__':

@@ -1,8 +1,9 @@
-"""Checkpoints of a training under way, each checked against its digests when it is read."""
+"""Save and restore checkpoints, each checked against its digests when it is read."""
 
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -24,16 +25,16 @@ _DAMAGED = 'damaged'  # sub-folder of checkpoints that were set aside
 
 
 class DamagedCheckpointWarning(UserWarning):
-  """Says that a checkpoint could not be used, and why; an older one takes its place."""
+  """A checkpoint is damaged, and an older one is used in its place."""
 
 
 class Checkpoint(NamedTuple):
-  """What a checkpoint holds.
+  """The content of a checkpoint.
 
   Attributes:
     step: number of steps done.
-    tree: the pytree that was asked for, of host arrays.
-    notes: what JSON can hold.
+    tree: the requested pytree, of host arrays.
+    notes: a JSON object.
   """
 
   step: int
@@ -42,19 +43,19 @@ class Checkpoint(NamedTuple):
 
 
 class _Damaged(Exception):
-  """Says in a few words why a checkpoint is not what was saved."""
+  """A checkpoint differs from what was saved; the message says how in a few words."""
 
 
 class Checkpoints:
   """The checkpoints in one folder, the latest two kept.
 
-  Saving goes on in the background while training does; `close` waits for it. Every array is saved
-  with its SHA-256, and so are the notes: a checkpoint of which anything is missing or changed, that
-  stands under another step's number, or whose variables are not finite, counts as damaged. Where
-  the newest one is damaged, a `DamagedCheckpointWarning` names it and the next older one is read.
+  Checkpoints are saved in the background; `close` waits for the last one. Arrays and notes have
+  their SHA-256 beside them. A checkpoint is damaged if anything in it is missing or changed, if it
+  stands under another step's number, or if its variables are not finite. If the newest one is
+  damaged, a `DamagedCheckpointWarning` names it and the next older one is read.
 
   Args:
-    directory: the folder; made when the first checkpoint is saved.
+    directory: the folder, made when the first checkpoint is saved.
 
   Raises:
     UserError: if there is a file of this name, or the path is not UTF-8.
@@ -71,23 +72,23 @@ class Checkpoints:
     self._manager: ocp.CheckpointManager | None = None
 
   def steps(self) -> list[int]:
-    """Return the steps under whose numbers something stands, the latest first."""
+    """Return the steps that have an entry in the folder, the latest first."""
     if not os.path.isdir(self._directory):
       return []
     names = [name for name in os.listdir(self._directory) if name.isascii() and name.isdecimal()]
     return sorted((int(name) for name in names if name == str(int(name))), reverse=True)
 
   def save(self, step: int, training: Any, notes: Mapping[str, Any], variables: Any) -> None:
-    """Save a checkpoint unless that step has one.
+    """Save a checkpoint unless the step has one.
 
-    Arrays go through the host: a checkpoint knows no devices, and is restored on any number of
-    them. Where there are several processes, all call this, with equal values; process 0 writes.
+    Arrays are saved from the host, so that a checkpoint can be restored on any number of devices.
+    All processes call this with equal values; process 0 writes.
 
     Args:
       step: number of steps done.
       training: a pytree of arrays.
-      notes: what JSON can hold.
-      variables: of the network that is evaluated, for those who want it alone; a pytree of arrays.
+      notes: a JSON object.
+      variables: the variables of the evaluated network, a pytree of arrays, to be restored alone.
 
     Raises:
       StorageError: if this checkpoint or the one before it cannot be written.
@@ -101,17 +102,17 @@ class Checkpoints:
       manager = self._opened()
       if step not in manager.all_steps():
         manager.save(step, args=ocp.args.Composite(**items, notes=ocp.args.JsonSave(sealed)))
-    except Exception as error:  # orbax and its threads raise whatever they meet
+    except Exception as error:  # Orbax and its threads raise errors of many types
       raise self._not_saved(error) from error
 
   def restore(self, like: Any) -> Checkpoint | None:
     """Restore the newest sound checkpoint of a training.
 
     Args:
-      like: a pytree of arrays of the structure, shapes and types wanted.
+      like: a pytree of arrays with the expected structure, shapes and types.
 
     Returns:
-      The checkpoint, its tree with the structure of `like`; None where there is none.
+      The checkpoint, with a tree like `like`; None if there is none.
 
     Raises:
       UserError: if every checkpoint is damaged, or the newest sound one has another structure.
@@ -122,10 +123,10 @@ class Checkpoints:
     return found._replace(tree=self._as(found, like))
 
   def restore_variables(self) -> Checkpoint | None:
-    """Restore the variables of the network that is evaluated, of the newest sound checkpoint.
+    """Restore the variables of the evaluated network from the newest sound checkpoint.
 
     Returns:
-      The checkpoint, its tree of nested dictionaries; None where there is none.
+      The checkpoint, with a tree of nested dictionaries; None if there is none.
 
     Raises:
       UserError: if every checkpoint is damaged.
@@ -133,12 +134,13 @@ class Checkpoints:
     return self._newest(_VARIABLES)
 
   def tidy(self, step: int | None) -> None:
-    """Set aside whatever is newer than a step, and remove what killed saves have left.
+    """Set aside entries newer than a step, and remove the temporary files of killed saves.
 
-    For the one process that goes on from this step: what it saves next must find its place free.
+    Called by the one process that goes on from this step, so that later saves find their places
+    free.
 
     Args:
-      step: of the checkpoint that was restored; None where there was none.
+      step: the step of the restored checkpoint; None if there was none.
     """
     if not os.path.isdir(self._directory):
       return
@@ -150,7 +152,7 @@ class Checkpoints:
         self._set_aside(str(other))
 
   def close(self) -> None:
-    """Wait until everything is saved.
+    """Wait for the last checkpoint to be saved.
 
     Raises:
       StorageError: if the last checkpoint cannot be written.
@@ -162,7 +164,7 @@ class Checkpoints:
       manager.wait_until_finished()
       manager.close()
     except Exception as error:  # see `save`
-      with contextlib.suppress(Exception):  # which is the same error once more
+      with contextlib.suppress(Exception):  # it raises the same error again
         manager.close()
       raise self._not_saved(error) from error
 
@@ -180,8 +182,8 @@ class Checkpoints:
     return StorageError(f'{self._directory}: the checkpoint cannot be saved: {one_line(error)}')
 
   def _newest(self, item: str) -> Checkpoint | None:
-    """Read the newest sound checkpoint; warn of each one that is not."""
-    jax.devices()  # A platform that is not here must not look like damage.
+    """Read the newest sound checkpoint; warn about each damaged one."""
+    jax.devices()  # An unavailable platform must not look like damage.
     steps, reasons = self.steps(), []
     for step in steps:
       try:
@@ -204,7 +206,7 @@ class Checkpoints:
     """Read one item of a checkpoint, and check it and the variables.
 
     Raises:
-      _Damaged: if it is not what was saved under this step.
+      _Damaged: if it differs from what was saved under this step.
     """
     folder = self._folder(step)
     sealed = _restore(folder, _NOTES, ocp.args.JsonRestore)
@@ -227,7 +229,7 @@ class Checkpoints:
     return Checkpoint(step, trees[item], notes)
 
   def _as(self, found: Checkpoint, like: Any) -> Any:
-    """Give a restored tree the structure that is wanted."""
+    """Return a restored tree with the structure of another one."""
     restored = _by_path(found.tree)
     wanted = _by_path(like)
     different = sorted(
@@ -246,14 +248,13 @@ class Checkpoints:
   def _set_aside(self, name: str) -> None:
     folder = os.path.join(self._directory, _DAMAGED)
     os.makedirs(folder, exist_ok=True)
-    number = 1
-    while os.path.lexists(target := os.path.join(folder, f'{name}_{number}')):
-      number += 1
+    targets = (os.path.join(folder, f'{name}_{number}') for number in itertools.count(1))
+    target = next(itertools.filterfalse(os.path.lexists, targets))
     os.rename(os.path.join(self._directory, name), target)
 
 
 def all_finite(tree: Any) -> bool:
-  """Return whether every floating-point number of a pytree of host arrays is finite."""
+  """Return whether all floating-point numbers in a pytree of host arrays are finite."""
   return all(
       np.isfinite(np.asarray(leaf, np.float32)).all()
       for leaf in jax.tree.leaves(tree)
@@ -262,23 +263,23 @@ def all_finite(tree: Any) -> bool:
 
 
 def _restore(folder: str, item: str, arguments: Callable[[], Any]) -> Any:
-  """Read one item of a checkpoint in the structure in which it was saved."""
+  """Read one item of a checkpoint with its saved structure."""
   _pass_over_late_ends()
   try:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
       return reader.restore(folder, args=ocp.args.Composite(**{item: arguments()}))[item]
   except MemoryError:
     raise
-  except Exception as error:  # orbax raises whatever damaged files make it stumble over
+  except Exception as error:  # damaged files make Orbax raise errors of many types
     raise _Damaged(f'{item} cannot be read') from error
 
 
 @functools.cache
 def _pass_over_late_ends() -> None:
-  """Have nothing said, from now on, of reads and writes that end when nobody waits for them.
+  """From now on, ignore errors of reads and writes that end after Orbax has stopped waiting.
 
-  After the first array that cannot be read or written, Orbax leaves the others under way, whose
-  ends, in threads of their own, find no event loop.
+  After the first array that cannot be read or written, Orbax abandons the others, which then end in
+  threads without an event loop.
   """
   otherwise = sys.unraisablehook
 
@@ -290,10 +291,10 @@ def _pass_over_late_ends() -> None:
 
 
 def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
-  """Return the notes and the digests of a checkpoint; None for digests of an older version's."""
+  """Return the notes and the digests of a checkpoint; early versions saved no digests: None."""
   if not isinstance(sealed, dict):
     raise _Damaged('notes are not an object')
-  if not {'notes', 'sha256'} & {*sealed}:  # Older versions have neither digests nor the step.
+  if not {'notes', 'sha256'} & {*sealed}:  # Early versions saved neither.
     return sealed, None
   notes = sealed.get('notes')
   if not isinstance(notes, dict) or sealed.get('sha256') != _seal(notes):
@@ -305,7 +306,7 @@ def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any
 
 def _recorded_step(tree: Any) -> int:
   try:
-    return int(tree['state']['step'].flat[0])  # of several seeds, the first one's
+    return int(tree['state']['step'].flat[0])  # the first seed's
   except (KeyError, TypeError, AttributeError) as error:
     raise _Damaged('it does not say of which step it is') from error
 
@@ -326,9 +327,9 @@ def _digests(tree: Any) -> dict[str, str]:
 
 
 def _by_path(tree: Any) -> dict[str, Any]:
-  """Return the leaves by their paths; a field, a key and a position count as the same word.
+  """Return the leaves by their paths, in which a field, a key and a position look the same.
 
-  What was saved of named tuples comes back in dictionaries.
+  Orbax restores named tuples as dictionaries.
   """
   flat, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {json.dumps([_word(entry) for entry in path]): leaf for path, leaf in flat}

@@ -1,4 +1,4 @@
-"""Regular files, read without waiting and written whole or not at all."""
+"""Read regular files without waiting, and write files whole or not at all."""
 
 import contextlib
 import errno
@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 from multiscale_inversion import regular_files
 from multiscale_inversion.errors import StorageError, UserError
 
-# What no other name of a file, and no permission, would mend.
+# Errors that neither another name nor another permission would mend.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def writing(path: str) -> Iterator[None]:
-  """Turn an error of the file system into one that names the file.
+  """Turn errors of the file system into errors that name the file.
 
   Raises:
     StorageError: if the disk is full or does not write.
@@ -32,13 +32,15 @@ def writing(path: str) -> Iterator[None]:
 
 
 def open_regular(path: str) -> BinaryIO:
-  """Open a regular file for reading bytes; nothing else, since reading a pipe may never end.
+  """Open a regular file for reading bytes.
+
+  Anything else is refused, since reading a pipe or a device may never end.
 
   Args:
-    path: the file, or a link to it.
+    path: the file or a link to it.
 
   Raises:
-    UserError: if there is no such file, it is not a regular one, or it cannot be read.
+    UserError: if the file is missing, is not a regular one, or cannot be read.
   """
   try:
     return regular_files.open_regular(path)
@@ -56,19 +58,29 @@ def _unreadable(path: str, error: OSError) -> UserError:
   return UserError(f'{path}: cannot be read: {error.strerror}')
 
 
+def read_bytes(path: str) -> bytes:
+  """Read a regular file.
+
+  Raises:
+    UserError: see `open_regular`.
+  """
+  with open_regular(path) as file:
+    try:
+      return file.read()
+    except OSError as error:
+      raise _unreadable(path, error) from error
+
+
 def read_text(path: str) -> str:
-  """Read a UTF-8 file, its line ends as they are.
+  """Read a UTF-8 file without changing its line ends.
 
   Raises:
     UserError: see `open_regular`; or if the content is not UTF-8.
   """
-  with open_regular(path) as file:
-    try:
-      return file.read().decode('utf-8')
-    except UnicodeDecodeError as error:
-      raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
-    except OSError as error:
-      raise _unreadable(path, error) from error
+  try:
+    return read_bytes(path).decode('utf-8')
+  except UnicodeDecodeError as error:
+    raise UserError(f'{path}: not UTF-8 text (byte {error.start})') from error
 
 
 def read_json(path: str) -> Any:
@@ -85,15 +97,15 @@ def read_json(path: str) -> Any:
 
 
 def write_bytes(path: str, content: bytes, follow: bool = True) -> None:
-  """Write a file whole or not at all: to a new file beside it that then takes its name.
+  """Write a file whole or not at all: write a new file beside it, then rename that.
 
   Args:
-    path: the file. One that exists keeps its permissions.
-    content: what it holds afterwards.
-    follow: whether a link's target is replaced, or else the link itself.
+    path: the file. An existing file keeps its permissions.
+    content: the file's new content.
+    follow: whether to replace the target of a link, or else the link itself.
 
   Raises:
-    UserError: if it cannot be written, or is there and is not a regular file.
+    UserError: if it cannot be written, or exists and is not a regular file.
     StorageError: if the disk is full or does not write.
   """
   target = os.path.realpath(path) if follow else path
@@ -108,7 +120,7 @@ def write_bytes(path: str, content: bytes, follow: bool = True) -> None:
           if mode is not None:
             os.fchmod(file.fileno(), mode)
           file.flush()
-          os.fsync(file.fileno())  # or a power cut leaves an empty file of this name
+          os.fsync(file.fileno())  # or a power cut leaves an empty file
         os.replace(temporary, target)
       except BaseException:
         os.unlink(temporary)
@@ -120,10 +132,10 @@ def write_bytes(path: str, content: bytes, follow: bool = True) -> None:
 
 
 def check_target(path: str) -> None:
-  """Check that a file can be written, before the work that makes its content.
+  """Check that a file can be written, before the work of making its content.
 
   Raises:
-    UserError: if its folder is missing or read-only, or it is there and is not a regular file.
+    UserError: if its folder is missing or read-only, or if it exists and is not a regular file.
   """
   target = os.path.realpath(path)
   folder = os.path.dirname(target)
@@ -135,10 +147,10 @@ def check_target(path: str) -> None:
 
 
 def _mode_of(path: str, target: str) -> int | None:
-  """The permissions of a file that is there; None of a link, or where there is none."""
+  """Return the permissions of an existing file; None for a link, or if there is no file."""
   try:
     mode = os.lstat(target).st_mode
-  except OSError:  # it is absent, or writing it will say why not
+  except OSError:  # it is absent, or writing it will raise the error
     return None
   if stat.S_ISLNK(mode):
     return None
@@ -152,7 +164,7 @@ def _mode_of(path: str, target: str) -> int | None:
 def write_text(path: str, text: str, follow: bool = True) -> None:
   r"""Write a UTF-8 file; see `write_bytes`.
 
-  Bytes that are not UTF-8 in names of files, which Python reads as surrogates, become `\udcXX`.
+  Bytes of file names that are not UTF-8, which Python reads as surrogates, become `\udcXX`.
   """
   write_bytes(path, text.encode('utf-8', 'backslashreplace'), follow)
 
@@ -163,14 +175,14 @@ def write_json(path: str, content: Any) -> None:
 
 
 def make_folder(path: str, what: str) -> None:
-  """Make a folder, and those that it is in, where there is none.
+  """Make a folder and its parents if they do not exist.
 
   Args:
     path: the folder.
-    what: how it was given, such as `--out`.
+    what: the flag that named it, such as `--out`.
 
   Raises:
-    UserError: if it cannot be made, or is something else.
+    UserError: if it cannot be made, or is not a folder.
   """
   try:
     os.makedirs(path, exist_ok=True)

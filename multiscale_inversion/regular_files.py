@@ -1,4 +1,4 @@
-"""Files that are opened only if they are regular ones: reading a FIFO or a device never ends."""
+"""Open regular files only, since reading a FIFO or a device may never end."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ _KINDS = (
 
 
 class NotRegularError(OSError):
-  """Says of a path what it names in place of a regular file."""
+  """A path names something else than a regular file."""
 
   def __init__(self, kind: str):
     super().__init__(kind)
@@ -25,14 +25,14 @@ class NotRegularError(OSError):
 
 
 def open_regular(path: str) -> BinaryIO:
-  """Open a regular file, or a link to one, to read bytes.
+  """Open a regular file or a link to one for reading bytes.
 
   Raises:
-    NotRegularError: if the path names anything else. It is not opened, so nothing waits for it.
-    OSError: if there is no such file, or it must not be read.
+    NotRegularError: if the path names anything else, which is not opened.
+    OSError: if the file is missing or may not be read.
   """
   check_regular(path)
-  # Without waiting, and with a second look: the file may have been replaced since the first one.
+  # Open without waiting and check again: the file may have been replaced since the first check.
   descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
   try:
     check_mode(os.fstat(descriptor).st_mode)
@@ -43,11 +43,11 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def check_regular(path: str) -> None:
-  """Raise what `open_regular` raises, without opening the file."""
+  """Raise the errors of `open_regular` without opening the file."""
   check_mode(os.stat(path).st_mode)
 
 
 def check_mode(mode: int) -> None:
-  """Raise a `NotRegularError` unless the mode, as `os.stat` gives it, is that of a regular file."""
+  """Raise a `NotRegularError` unless a mode from `os.stat` is that of a regular file."""
   if not stat.S_ISREG(mode):
     raise NotRegularError(next((kind for is_kind, kind in _KINDS if is_kind(mode)), 'no file'))

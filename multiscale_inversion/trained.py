@@ -1,4 +1,4 @@
-"""A trained network, from the folder of its run."""
+"""Load a trained network from the folder of its run."""
 
 import dataclasses
 import functools
@@ -16,25 +16,25 @@ from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network
-from multiscale_inversion.runs.folder import CONFIG, RunFolder
+from multiscale_inversion.runs.folder import RunFolder
 
 _AT_ONCE = 200
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
-  """A trained network, in evaluation: without dropout, batch norm by its running statistics.
+  """A trained network in evaluation mode: no dropout, running statistics in batch norm.
 
-  Images are given as the data set stores them, uint8 (or any real numbers), and are normalized here
-  as in training.
+  Images are given as the data set stores them, uint8 or any real numbers, and are normalized as in
+  training.
 
   Attributes:
     network: a Flax module that returns every activation.
-    variables: its `params` and `batch_stats`, as `network.apply` and `network.invert` take them.
+    variables: `params` and `batch_stats`, as `network.apply` and `network.invert` take them.
     class_names: a name for each class.
-    image_shape: (H, W, C) of the images that it takes.
+    image_shape: (H, W, C) of the images.
     step: number of training steps done.
-    matmul_precision: of matrix products and convolutions, as in training.
+    matmul_precision: precision of matrix products and convolutions, as in training.
   """
 
   network: Network
@@ -45,7 +45,7 @@ class Trained:
   matmul_precision: str = 'highest'
 
   def predict(self, images: np.ndarray) -> np.ndarray:
-    """The classes' probabilities.
+    """Return the probabilities of the classes.
 
     Args:
       images: shape [N, H, W, C]; N may be large.
@@ -55,7 +55,7 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are no real numbers.
+      TypeError: if they are not real numbers.
     """
     images = self._checked(images)
     parts = [
@@ -65,26 +65,26 @@ class Trained:
     return np.concatenate([np.zeros([0, len(self.class_names)], np.float32), *parts])
 
   def activations(self, images: np.ndarray) -> tuple[jax.Array, ...]:
-    """(z^(0), ..., z^(L)): the normalized images, each layer's output, the logits last.
+    """Return (z^(0), ..., z^(L)): the normalized images and each layer's output, logits last.
 
     Args:
-      images: shape [N, H, W, C], taken at once.
+      images: shape [N, H, W, C], processed in one batch.
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are no real numbers.
+      TypeError: if they are not real numbers.
     """
     return self._activations(self.variables, self._checked(images))
 
   def invert(self, images: np.ndarray) -> Inversion:
-    """The activations and their reconstructions, r^(0) in the range of the normalized images.
+    """Return the activations and their reconstructions; r^(0) has the normalized images' range.
 
     Args:
-      images: shape [N, H, W, C], taken at once.
+      images: shape [N, H, W, C], processed in one batch.
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are no real numbers.
+      TypeError: if they are not real numbers.
     """
     return self._inversion(self.variables, self._checked(images))
 
@@ -115,7 +115,7 @@ class Trained:
     return self._compile(self.network.invert)
 
   def _compile(self, function):
-    """The compiled function of variables and of images that are not normalized."""
+    """Compile a function of variables and normalized images; the result normalizes its images."""
 
     def run(variables, images):
       with jax.default_matmul_precision(self.matmul_precision):
@@ -125,22 +125,21 @@ class Trained:
 
 
 def load(directory: str, seed: int | None = None) -> Trained:
-  """Loads the network of a run from its folder, as of its latest checkpoint.
+  """Load the network of a run from the latest checkpoint in its folder.
 
-  It is the network that the run evaluates: of an objective that averages, the averaged parameters
-  and the batch statistics that belong to them.
-  The run may be unfinished, and may have been trained on other devices, any number of them. The
-  optimizer is left where it is, and no data set is read.
+  It is the network that the run evaluates: if the objective averages parameters, the averaged ones
+  with their batch statistics. The run may be unfinished, and may have trained on any number of
+  other devices. Neither the optimizer's state nor a data set is read.
 
   Args:
     directory: the run's folder.
-    seed: which network, in a run of several seeds; the first one's unless given.
+    seed: the seed whose network is loaded, in a run of several seeds; the first seed if None.
 
   Raises:
-    UserError: if the folder holds no run that has a sound checkpoint, or not of this seed.
+    UserError: if the folder holds no run with a sound checkpoint, or none of this seed.
 
   Warns:
-    DamagedCheckpointWarning: if the latest checkpoint is damaged, and an older one is used.
+    DamagedCheckpointWarning: if the latest checkpoint is damaged and an older one is used.
   """
   folder = RunFolder(os.path.expanduser(directory))
   config, about = folder.config(), folder.data()
@@ -156,31 +155,32 @@ def load(directory: str, seed: int | None = None) -> Trained:
     matmul_precision, dtype = precision.get(config['precision'])
     network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
   except (KeyError, TypeError, AttributeError) as error:
-    raise UserError(f'{os.path.join(directory, CONFIG)}: not of a run ({error!r})') from error
+    raise UserError(f'{folder.config_file}: not of a run ({error!r})') from error
   variables = checkpoint.tree
   variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
   variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, directory)
   variables = jax.tree.map(jnp.asarray, variables)
-  if not checkpoint.notes.get('files'):  # An older version's: nothing else says that they belong.
-    _check_fit(network, variables, image_shape, folder.checkpoints)
+  if not checkpoint.notes.get('files'):  # Early versions kept no digests, so check the shapes.
+    _check_fit(network, variables, image_shape, folder)
   return Trained(network, variables, class_names, image_shape, checkpoint.step, matmul_precision)
 
 
 def _check_fit(
-    network: Network, variables: Any, image_shape: tuple[int, ...], checkpoints: str
+    network: Network, variables: Any, image_shape: tuple[int, ...], folder: RunFolder
 ) -> None:
-  """Raise a `UserError` unless the variables are those of the network."""
+  """Raise a `UserError` unless the variables fit the network."""
   images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
   try:
     jax.eval_shape(network.apply, variables, images)
-  except Exception as error:  # Flax, JAX and layers raise what they like
+  except Exception as error:  # Flax, JAX and layers raise errors of many types
     raise UserError(
-        f'{checkpoints}: not of the network in {CONFIG}; allowed: the folder as it was saved'
+        f'{folder.checkpoints}: not of the network in {os.path.basename(folder.config_file)}; '
+        'allowed: the folder as it was saved'
     ) from error
 
 
 def _of_seed(variables: Any, first: int, count: int, seed: int | None, directory: str) -> Any:
-  """Return the variables of one of the seeds of a run, the first unless one is named."""
+  """Return the variables of one seed of a run, the first if `seed` is None."""
   last = first + count - 1
   seed = first if seed is None else seed
   if not first <= seed <= last:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import tables
 from experiments import report
+from experiments.reporting.tables import renew
 from multiscale_inversion.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -31,6 +32,6 @@ def test_tables_are_those_of_the_result_files(copied):
       pass
     else:
       renewed += 1
-    renewed += report.renew(str(copied / page), 'benchmark', tables.render)
+    renewed += renew(str(copied / page), {'benchmark': tables.render})
     assert (copied / page).read_text() == (ROOT / page).read_text(), page
   assert renewed > 5

@@ -1,4 +1,4 @@
-"""The paper's figures 2 to 5, drawn from run folders."""
+"""Draw the paper's figures 2 to 5 from run folders."""
 
 import io
 import os
@@ -14,15 +14,16 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 
-from experiments.reporting import differences
-from experiments.reporting.naming import dataset_name, network_name, objective_name
+from experiments.reporting import grouping
+from experiments.reporting.grouping import dataset_name, network_name, objective_name
 from multiscale_inversion import files, trained
-from multiscale_inversion.cli.text import file_name, in_figure, message
+from multiscale_inversion.cli.text import UniqueNames, file_name, in_figure, message
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import build as setup
-from multiscale_inversion.runs import finished, records
-from multiscale_inversion.runs.config import from_record
+from multiscale_inversion.runs import build
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.folder import RunFolder
+from multiscale_inversion.runs.metrics import Record
 
 matplotlib.use('Agg')
 
@@ -32,26 +33,26 @@ _LONGEST_SLUG = 150  # bytes
 
 
 def draw(folders: Sequence[str], out: str) -> list[str]:
-  """Draws what the run folders allow.
+  """Draw the figures that the run folders allow.
 
-  For each run its curves (Fig. 3 and 4) and reconstructions (Fig. 5); for each pair of runs that
-  differ in `multiscale` against `global` alone, the layers' losses of both (Fig. 2). Of a run of
-  several seeds, the first one's.
+  These are, for each run, its curves (Fig. 3 and 4) and reconstructions (Fig. 5), and for each pair
+  of a `multiscale` and a `global` run that differ in nothing else, the layers' losses of both
+  (Fig. 2). A run of several seeds is represented by its first seed.
 
   Args:
-    folders: of finished runs.
+    folders: the folders of finished runs.
     out: the folder of the figures.
 
   Returns:
     The paths written.
   """
-  runs = {folder: records.single_runs(finished.read_summary(folder))[0] for folder in folders}
-  paths, taken = [], set()
+  runs = {folder: RunFolder(folder).summary().single_runs()[0] for folder in folders}
+  paths, taken = [], UniqueNames('.png')
 
   def add(what: str, folder: str, make: Callable[..., plt.Figure], *arguments: Any) -> None:
     try:
       figure = make(*arguments)
-    except UserError as error:  # its data have moved, say; the others' have not
+    except UserError as error:  # a run's data may have moved
       print(message(f'{folder}: no {what} drawn: {error}'), file=sys.stderr)
     else:
       name = f'{_slug(runs[folder])}_{what.replace(" ", "_")}'
@@ -65,79 +66,72 @@ def draw(folders: Sequence[str], out: str) -> list[str]:
   return paths
 
 
-def _pairs(runs: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str]]:
-  """Folders of runs of both losses, equal in all else."""
+def _pairs(runs: dict[str, FinishedRun]) -> Iterable[tuple[str, str]]:
+  """Yield the folders of a multiscale and a global run that are equal in all else."""
 
   def setting(run):
-    return repr({**differences.setting(run), 'objective.name': None, 'seed': run['seed']})
+    return repr({**grouping.setting(run), 'objective.name': None, 'seed': run.seed})
 
-  found = {(setting(run), run['objective']): folder for folder, run in runs.items()}
+  found = {(setting(run), run.objective): folder for folder, run in runs.items()}
   for (key, objective), folder in found.items():
     if objective == 'multiscale' and (key, 'global') in found:
       yield folder, found[key, 'global']
 
 
-def title(run: dict[str, Any]) -> str:
-  """Data set, labels, network and objective, in words."""
-  names = (dataset_name(run), f'{run["num_labeled"]} labels', network_name(run))
-  return ', '.join(map(in_figure, (*names, objective_name(run), f'seed {run["seed"]}')))
+def title(run: FinishedRun) -> str:
+  """Return the data set, labels, network, objective and seed, in words."""
+  names = (dataset_name(run), f'{run.num_labeled} labels', network_name(run))
+  return ', '.join(map(in_figure, (*names, objective_name(run), f'seed {run.seed}')))
 
 
-def _slug(run: dict[str, Any]) -> str:
-  """The same as the beginning of a file's name."""
-  names = (dataset_name(run), run['num_labeled'], network_name(run), objective_name(run))
-  name = '_'.join(map(str, (*names, run['seed']))).replace(', ', '_').lower()
+def _slug(run: FinishedRun) -> str:
+  """Return the same as the beginning of a file's name."""
+  names = (dataset_name(run), run.num_labeled, network_name(run), objective_name(run))
+  name = '_'.join(map(str, (*names, run.seed))).replace(', ', '_').lower()
   return file_name(name.replace('(', '').replace(')', ''), _LONGEST_SLUG)
 
 
-def save(figure: plt.Figure, out: str, name: str, taken: set[str]) -> str:
-  """Writes a figure to a PNG and closes it; of names that occur again, the paths are numbered.
+def save(figure: plt.Figure, out: str, name: str, taken: UniqueNames) -> str:
+  """Write a figure to a PNG file and close it; return its path.
 
   Args:
     figure: the figure.
     out: the folder.
-    name: without the ending, such as `text.file_name` makes.
-    taken: paths of earlier figures; the new one is added.
-
-  Returns:
-    The path.
+    name: the file's name without the ending, such as `text.file_name` returns.
+    taken: the names of earlier figures in the folder.
   """
-  path, number = os.path.join(out, name + '.png'), 1
-  while path in taken:  # what tells the runs apart is not in their names
-    number += 1
-    path = os.path.join(out, f'{name}_{number}.png')
-  taken.add(path)
+  path = os.path.join(out, taken.take(name))
   write(figure, path)
   return path
 
 
 def write(figure: plt.Figure, path: str) -> None:
-  """Writes a figure to a PNG file and closes it.
+  """Write a figure to a PNG file and close it.
 
   Raises:
     UserError: if the file cannot be written.
   """
   content = io.BytesIO()
   with warnings.catch_warnings():
-    # A class may have any name, and a data set a long one.
+    # A class may have any name, and the name of a data set may be long.
     warnings.filterwarnings('ignore', r'Glyph .* missing from|constrained_layout not applied')
     figure.savefig(content, dpi=_DPI, format='png')
   plt.close(figure)
   files.write_bytes(path, content.getvalue())
 
 
-def _series(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
-  """Epochs and values of a scalar, where it was recorded and is finite."""
+def _series(lines: Sequence[Record], name: str) -> tuple[list[float], list[float]]:
+  """Return the epochs and values of a scalar, where it was recorded and is finite."""
   found = [(line['epoch'], line[name]) for line in lines if line.get(name) is not None]
   return [epoch for epoch, _ in found], [value for _, value in found]
 
 
-def _depth(lines: Sequence[dict[str, Any]]) -> int:
+def _depth(lines: Sequence[Record]) -> int:
   return sum(name.startswith('train/reconstruction/') for name in lines[0])
 
 
 def _plot_layers(axes, lines, colors) -> None:
-  """A curve a layer, darker for inner layers."""
+  """Draw a curve for each layer, darker for inner layers."""
   depth = _depth(lines)
   for layer in range(depth):
     epochs, values = _series(lines, f'train/reconstruction/{layer}')
@@ -152,7 +146,7 @@ _WEIGHT = 'train/weight/'
 
 
 def _plot_weights(axes, lines) -> None:
-  """A curve for each weight that learns."""
+  """Draw a curve for each learned weight."""
   names = [name.removeprefix(_WEIGHT) for name in lines[0] if name.startswith(_WEIGHT)]
   fixed = {'cross_entropy': 'tab:red', 'entropy': 'black'}
   layers = [name for name in names if name not in fixed]
@@ -163,16 +157,16 @@ def _plot_weights(axes, lines) -> None:
     axes.plot(*_series(lines, _WEIGHT + name), color=colors[name], linewidth=1.2, label=label)
   axes.set_xlabel('epoch')
   axes.set_title('learned weights')
-  axes.legend(fontsize=7, loc='upper left', bbox_to_anchor=(1, 1))  # beside: no curve is covered
+  axes.legend(fontsize=7, loc='upper left', bbox_to_anchor=(1, 1))  # beside the curves
   axes.grid(alpha=0.3)
 
 
-def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
-  """Cross-entropy and entropy; the layers' reconstruction losses; test accuracy (Fig. 3 and 4).
+def curves(folder: str, run: FinishedRun) -> plt.Figure:
+  """Draw cross-entropy and entropy, the layers' losses and the test accuracy (Fig. 3 and 4).
 
-  And the weights of the losses, where they learn.
+  The weights of the losses are drawn as well if they are learned.
   """
-  lines = finished.read_metrics(folder, run['seed'])
+  lines = RunFolder(folder).metrics(run.seed)
   learned = any(name.startswith(_WEIGHT) for name in lines[0])
   count = 4 if learned else 3
   figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
@@ -200,14 +194,14 @@ def curves(folder: str, run: dict[str, Any]) -> plt.Figure:
   return figure
 
 
-def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Figure:
-  """The layers' reconstruction losses of multiscale (blue) and global (red) training (Fig. 2)."""
+def layers_against(multiscale: str, global_: str, run: FinishedRun) -> plt.Figure:
+  """Draw the layers' losses in multiscale (blue) and global (red) training (Fig. 2)."""
   figure, (left, right) = plt.subplots(
       1, 2, figsize=(10, 4.2), layout='constrained', sharex=True, sharey=True
   )
   sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
   for axes, folder, colors, name in sides:
-    _plot_layers(axes, finished.read_metrics(folder, run['seed']), plt.get_cmap(colors))
+    _plot_layers(axes, RunFolder(folder).metrics(run.seed), plt.get_cmap(colors))
     axes.set_title(f'{name} loss; darker: inner layers')
     axes.legend(fontsize=7, ncols=2)
   left.set_ylabel(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$')
@@ -215,15 +209,15 @@ def layers_against(multiscale: str, global_: str, run: dict[str, Any]) -> plt.Fi
   return figure
 
 
-def reconstructions(folder: str, run: dict[str, Any]) -> plt.Figure:
-  """Test images and their classes, above their r^(0) and its errors (Fig. 5)."""
+def reconstructions(folder: str, run: FinishedRun) -> plt.Figure:
+  """Draw test images with their classes above their r^(0) with its errors (Fig. 5)."""
   images, found, errors, names = reconstruct(folder, run, _NUM_IMAGES)
   figure, axes = plt.subplots(
       2, len(images), figsize=(1.5 * len(images), 3.6), layout='constrained', squeeze=False
   )
   for column, (image, reconstruction) in enumerate(zip(images, found, strict=True)):
     for row, shown in enumerate((image, reconstruction)):
-      # Gray where zero; the image's own range for both, so that amplitudes can be compared.
+      # Zero is grey. Both have the image's range, so that amplitudes can be compared.
       pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
       axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
       axes[row, column].set_axis_off()
@@ -239,25 +233,25 @@ def _class_title(name: str) -> str:
 
 
 def reconstruct(
-    folder: str, run: dict[str, Any], count: int
+    folder: str, run: FinishedRun, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-  """Reconstructs the first test images as training does, without dropout.
+  """Reconstruct the first test images as in training, but without dropout.
 
-  Batch norm takes the statistics of a batch of test images: an inverse that was trained through a
-  batch's statistics is not that of the evaluation, whose statistics are constants.
+  Batch norm uses the statistics of a batch of test images: an inverse that was trained through the
+  statistics of a batch differs from that of the evaluation, whose statistics are constants.
 
   Returns:
     The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
     of their classes.
   """
-  loaded = trained.load(folder, run['seed'])
-  config = from_record(run['config'])
-  dataset = setup.load_dataset(config)
+  loaded = trained.load(folder, run.seed)
+  config = run.configuration
+  dataset = build.load_dataset(config)
   images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))
   network = loaded.network
   if hasattr(network, 'dropout_rate'):
     network = network.clone(dropout_rate=0.0)
-  rngs = {'dropout': jax.random.key(0)}  # of a network of a user's own that drops all the same
+  rngs = {'dropout': jax.random.key(0)}  # for a custom network with another option for dropout
   inverted = jax.jit(
       lambda v, x: network.invert(v, x, train=True, rngs=rngs).reconstructions[0]
   )(loaded.variables, images)

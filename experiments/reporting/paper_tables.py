@@ -1,8 +1,8 @@
 """The paper's tables with our measured errors beside the published ones, as Markdown and CSV.
 
-A run counts for a row if its configuration is the row's, but for the learning rate, which the paper
-selects. Runs of different learning rates, or on different copies of the data, are settings of their
-own: each is shown by itself, never pooled (`aggregation.by_setting`).
+A run counts for a row if its configuration is that of the row, apart from the learning rate, which
+the paper selects. Runs with different learning rates, or on different copies of the data, are
+different settings: each is shown by itself, never pooled (`grouping.by_setting`).
 """
 
 import csv
@@ -11,15 +11,13 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from experiments.reporting import aggregation, differences
-from experiments.reporting.markdown import mean_and_deviation
-from experiments.reporting.markdown import table as markdown_table
+from experiments.reporting import grouping, tables
 from experiments.studies import paper, settings
-from multiscale_inversion.runs.config import from_record
+from multiscale_inversion.runs.finished import FinishedRun
 
 NOT_MEASURED = 'not measured'
-# What may differ from the setting's configuration in a run that counts as its.
-_FREE = (*differences.OF_THE_RUN, 'data.note', 'learning_rate')
+# Keys in which a run that counts may differ from the setting's configuration.
+_FREE = (*grouping.OF_THE_RUN, 'data.note', 'learning_rate')
 
 
 class Measured(NamedTuple):
@@ -27,8 +25,8 @@ class Measured(NamedTuple):
 
   Attributes:
     errors: test errors in percent, by seed.
-    learning_rate: of the setting.
-    note: what sets the data's copy apart; empty for the original.
+    learning_rate: the setting's.
+    note: how the copy of the data differs; empty for the original.
   """
 
   errors: dict[int, float]
@@ -40,18 +38,18 @@ class Cell:
   """Our errors for one row and number of labels.
 
   Attributes:
-    measured: a value for each setting; those on the original data alone where there are any.
+    measured: a value for each setting; only those on the original data, if there are any.
   """
 
-  def __init__(self, runs: Sequence[dict[str, Any]]):
+  def __init__(self, runs: Sequence[FinishedRun]):
     counted = [run for run in runs if not _note(run)] or runs
     self.measured = [
         Measured(
-            {run['seed']: run['test_error'] for run in group},
-            from_record(group[0]['config']).learning_rate,
+            {run.seed: run.test_error for run in group},
+            group[0].configuration.learning_rate,
             _note(group[0]),
         )
-        for group in aggregation.by_setting(counted)
+        for group in grouping.by_setting(counted)
     ]
 
   def __str__(self):
@@ -64,18 +62,19 @@ def _shown(one: Measured, name_rate: bool) -> str:
   count = len(one.errors)
   remarks = [f'{count} seed{"s"[: count > 1]}', one.note]
   remarks += [f'learning_rate={one.learning_rate:g}'] * name_rate
-  return f'{mean_and_deviation(list(one.errors.values()))} ({"; ".join(filter(None, remarks))})'
+  errors = tables.mean_and_deviation(list(one.errors.values()))
+  return f'{errors} ({"; ".join(filter(None, remarks))})'
 
 
-def _note(run):
-  return run['config']['data'].get('note') or ''
+def _note(run: FinishedRun) -> str:
+  return run.configuration.data.note
 
 
 def cells(
-    table: paper.Table, runs: Sequence[dict[str, Any]]
+    table: paper.Table, runs: Sequence[FinishedRun]
 ) -> Iterator[tuple[paper.Row, dict[int, Cell | None]]]:
-  """Our errors of each row, by number of labels; None for another method's row."""
-  found = [(settings.comparable(from_record(run['config']), _FREE), run) for run in runs]
+  """Yield each row with our errors by number of labels; None in the rows of other methods."""
+  found = [(settings.comparable(run.configuration, _FREE), run) for run in runs]
   for row in table.rows:
     yield row, {number: _cell(table, row, number, found) for number in table.labels}
 
@@ -87,8 +86,8 @@ def _cell(table, row, number, found) -> Cell | None:
   return Cell([run for config, run in found if config == wanted])
 
 
-def markdown(number: int, runs: Sequence[dict[str, Any]]) -> str:
-  """A table of the paper, ours beside the published test errors in percent."""
+def markdown(number: int, runs: Sequence[FinishedRun]) -> str:
+  """Return a table of the paper, ours beside the published test errors in percent."""
   table = paper.TABLES[number]
   head = ['']
   for labels in table.labels:
@@ -105,11 +104,11 @@ def markdown(number: int, runs: Sequence[dict[str, Any]]) -> str:
     lines.append(line)
   footnotes = ''.join(f'\n\\* {note}\n' for note in notes)
   title = f'**Table {number}: {table.title}, test error in %**'
-  return f'{title}\n\n{markdown_table(head, lines)}{footnotes}'
+  return f'{title}\n\n{tables.markdown(head, lines)}{footnotes}'
 
 
-def comma_separated(number: int, runs: Sequence[dict[str, Any]]) -> str:
-  """The same as CSV, a line for each row, number of labels and setting that was measured."""
+def comma_separated(number: int, runs: Sequence[FinishedRun]) -> str:
+  """Return the table as CSV: a line for each row, number of labels and measured setting."""
   out = io.StringIO()
   writer = csv.writer(out, lineterminator='\n')
   names = 'mean', 'std'
@@ -133,7 +132,7 @@ def comma_separated(number: int, runs: Sequence[dict[str, Any]]) -> str:
 
 
 def _values(cell: Cell | None) -> list[tuple[Any, ...]]:
-  """Return our columns of the CSV, a line for each setting; one without any, too."""
+  """Return our columns of the CSV: a line for each setting, or one if there is none."""
   if cell is None:
     return [('',) * 5]
   if not cell.measured:

@@ -1,37 +1,35 @@
-"""The tables and the figure of the study of Proposition 1, from its result file."""
+"""Make the tables and the figure of the study of Proposition 1 from its result file."""
 
 import collections
 import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from experiments.reporting import figures
-from experiments.reporting.markdown import mean_and_deviation, table
+from experiments.reporting.results import MeasuredRun, Stage, read_propositions
+from experiments.reporting.tables import markdown, mean_and_deviation
 from experiments.studies.settings import CORRUPTIONS, corruption_name
-from multiscale_inversion.runs import finished
-from multiscale_inversion.runs.config import from_record
 
 _COMMAND = '`python -m experiments.proposition_1 --out=results/proposition_1.json`'
 _NAMES = [corruption_name(*corruption) for corruption in CORRUPTIONS]
 _STAGES = ('initial', 'trained')
 _OBJECTIVES = ('multiscale', 'global')
 
-# (objective, corruption, L) -> the runs, one a seed
-Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
+# (objective, corruption, L) -> the runs, one for each seed
+Groups = dict[tuple[str, str, int], list[MeasuredRun]]
 
 
-def grouped(runs: Iterable[dict[str, Any]]) -> Groups:
-  """Runs by objective, corruption and number of layers."""
+def grouped(measured: Iterable[MeasuredRun]) -> Groups:
+  """Group runs by objective, corruption and number of layers."""
   groups = collections.defaultdict(list)
-  for run in runs:
-    data = from_record(run['config']).data
+  for one in measured:
+    data = one.run.configuration.data
     name = corruption_name(data.corruption, data.corruption_level)
-    groups[run['objective'], name, run['proposition_1']['num_layers']].append(run)
+    groups[one.run.objective, name, one.proposition.num_layers].append(one)
   return dict(groups)
 
 
@@ -40,45 +38,49 @@ def _depths(groups: Groups) -> list[int]:
 
 
 def _corruptions(groups: Groups) -> list[str]:
-  """The study's own in its order, then others."""
+  """Return the corruptions of the study in its order, then others."""
   found = {name for _, name, _ in groups}
   return [n for n in _NAMES if n in found] + sorted(found - {*_NAMES})
 
 
-def share(run: dict[str, Any], stage: str) -> float:
-  """Layer 0's part of the sum of the norms of the layers' gradients."""
-  return run['proposition_1'][stage]['shares'][0]
+def _stages(one: MeasuredRun) -> dict[str, Stage]:
+  return {'initial': one.proposition.initial, 'trained': one.proposition.trained}
 
 
-def exponent(runs: Sequence[dict[str, Any]], stage: str) -> float | None:
-  """The power p of the least squares fit share ~ L^p; the proposition says -1.
+def share(one: MeasuredRun, stage: str) -> float:
+  """Return layer 0's part of the sum of the norms of the layers' gradients."""
+  return _stages(one)[stage].shares[0]
 
-  None where there is one depth only.
+
+def exponent(measured: Sequence[MeasuredRun], stage: str) -> float | None:
+  """Return the power p of the least-squares fit share ~ L^p, which the proposition says is -1.
+
+  None if all runs have one depth.
   """
-  depths = [run['proposition_1']['num_layers'] for run in runs]
+  depths = [one.proposition.num_layers for one in measured]
   if len({*depths}) < 2:
     return None
-  shares = [share(run, stage) for run in runs]
+  shares = [share(one, stage) for one in measured]
   return float(np.polyfit(np.log(depths), np.log(shares), 1)[0])
 
 
 def render(path: str) -> str:
-  """The tables of a result file, or that there is none yet."""
+  """Return the tables of a result file, or a line that says that there is none yet."""
   if not os.path.lexists(path):
     return f'Not measured yet: {_COMMAND}.\n'
-  runs = finished.read_propositions(path)
-  groups = grouped(runs)
-  epochs = sorted({round(run['num_epochs'], 2) for run in runs})
-  seeds = sorted({run['seed'] for run in runs})
+  measured = read_propositions(path)
+  groups = grouped(measured)
+  epochs = sorted({round(one.run.num_epochs, 2) for one in measured})
+  seeds = sorted({one.run.seed for one in measured})
   where = (
       f'Epochs: {", ".join(f"{e:g}" for e in epochs)}; seeds: {", ".join(map(str, seeds))}; '
-      f'`{runs[0]["command"]}`'
+      f'`{measured[0].run.command}`'
   )
   return f'{_main_table(groups)}\n{_exponents(groups)}\n{where}\n'
 
 
-def _mean(runs: Sequence[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> str:
-  return f'{statistics.mean(map(value, runs)):.3f}' if runs else '-'
+def _mean(measured: Sequence[MeasuredRun], value: Callable[[MeasuredRun], float]) -> str:
+  return f'{statistics.mean(map(value, measured)):.3f}' if measured else '-'
 
 
 def _main_table(groups: Groups) -> str:
@@ -101,16 +103,16 @@ def _main_table(groups: Groups) -> str:
           name.replace('_', ' '),
           depth,
           f'{1 / depth:.3f}',
-          *(_mean(multiscale, lambda run, stage=stage: share(run, stage)) for stage in _STAGES),
-          _mean(multiscale, lambda run: run['proposition_1']['trained']['input_in_multiscale']),
-          _mean(global_, lambda run: run['proposition_1']['trained']['input_in_global']),
+          *(_mean(multiscale, lambda one, stage=stage: share(one, stage)) for stage in _STAGES),
+          _mean(multiscale, lambda one: one.proposition.trained.input_in_multiscale),
+          _mean(global_, lambda one: one.proposition.trained.input_in_global),
           *(_errors(group) for group in (multiscale, global_)),
       ])
-  return table(head, rows)
+  return markdown(head, rows)
 
 
-def _errors(runs: Sequence[dict[str, Any]]) -> str:
-  return mean_and_deviation([run['test_error'] for run in runs]) if runs else '-'
+def _errors(measured: Sequence[MeasuredRun]) -> str:
+  return mean_and_deviation([one.run.test_error for one in measured]) if measured else '-'
 
 
 def _exponents(groups: Groups) -> str:
@@ -119,17 +121,17 @@ def _exponents(groups: Groups) -> str:
     runs = [r for (o, n, _), g in groups.items() if (o, n) == ('multiscale', name) for r in g]
     powers = [exponent(runs, stage) for stage in _STAGES]
     rows.append([name.replace('_', ' '), *('-' if p is None else f'{p:.2f}' for p in powers)])
-  return table(['training images', 'p in share ~ L^p, initial', 'trained'], rows)
+  return markdown(['training images', 'p in share ~ L^p, initial', 'trained'], rows)
 
 
-def draw(runs: Sequence[dict[str, Any]], path: str) -> None:
-  """Draws the share of layer 0 against L, and the test error against the corruption.
+def draw(measured: Sequence[MeasuredRun], path: str) -> None:
+  """Draw the share of layer 0 against L, and the test error against the corruption.
 
   Args:
-    runs: of the result file.
-    path: of the PNG.
+    measured: the runs of the result file.
+    path: the PNG file.
   """
-  groups = grouped(runs)
+  groups = grouped(measured)
   if not groups:
     return
   figure, (left, middle, right) = plt.subplots(
@@ -151,7 +153,7 @@ def _is_noise(name: str) -> bool:
 
 
 def _draw_shares(axes: plt.Axes, groups: Groups) -> None:
-  """Of multiscale training; dashed before it, solid after."""
+  """Draw the shares in multiscale training, dashed before it and solid after it."""
   depths = _depths(groups)
   for index, name in enumerate(_corruptions(groups)):
     for stage, line in zip(_STAGES, ('--', '-'), strict=True):
@@ -182,7 +184,9 @@ def _draw_errors(axes: plt.Axes, groups: Groups, names: Sequence[str], line: str
   for objective, marker in zip(_OBJECTIVES, ('o', 's'), strict=True):
     for index, depth in enumerate(depths):
       found = [(i, groups.get((objective, name, depth))) for i, name in enumerate(names)]
-      points = [(i, statistics.mean(r['test_error'] for r in group)) for i, group in found if group]
+      points = [
+          (i, statistics.mean(one.run.test_error for one in group)) for i, group in found if group
+      ]
       if points:
         style = line if objective == 'multiscale' else line.replace('-', '--')
         label = f'{objective}, L = {depth}'

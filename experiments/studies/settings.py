@@ -16,19 +16,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import (
-  digits_50,
-  digits_cnn_1d,
-  digits_gru,
-  digits_lstm,
-  digits_methods,
-  digits_mlp,
-  digits_vit,
-)
+from experiments import digits_50, digits_methods, digits_topologies
 from experiments.studies import paper
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import defaults, records
+from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import flatten, resolve
+from multiscale_inversion.runs.recorded import as_json
 
 OBJECTIVES = ('supervised', 'entropy', 'global', 'multiscale')
 DIGITS_LABELS = (20, 50, 100, 200)
@@ -39,13 +32,6 @@ _SMALL = {
     'network.width': 16,
     'network.pooling': 'max',
     'num_epochs': 1,
-}
-TOPOLOGIES = {
-    'mlp': digits_mlp,
-    'cnn_1d': digits_cnn_1d,
-    'lstm': digits_lstm,
-    'gru': digits_gru,
-    'vit': digits_vit,
 }
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
@@ -138,7 +124,7 @@ def _studies() -> dict[str, dict[str, Any]]:
   found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
   found |= {
       f'digits_topologies/{name}/{objective}': {'objective.name': objective}
-      for name in TOPOLOGIES
+      for name in digits_topologies.NETWORKS
       for objective in ('supervised', 'multiscale')
   }
   found |= {
@@ -171,7 +157,7 @@ def matching(patterns: Sequence[str]) -> list[str]:
 
 def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
   """A configuration as a finished run records it, by dotted keys, without `free` ones."""
-  flat = flatten(ConfigDict(records.as_json(resolve(config, known_only=True).to_dict())))
+  flat = flatten(ConfigDict(as_json(resolve(config, known_only=True).to_dict())))
   return {key: value for key, value in flat.items() if key not in free}
 
 
@@ -188,5 +174,5 @@ def _base(name: str) -> ConfigDict:
   if study == 'digits_methods':
     return digits_methods.get_config(parts[0])
   if study == 'digits_topologies':
-    return TOPOLOGIES[parts[0]].get_config()
+    return digits_topologies.get_config(parts[0])
   return (digits_50 if study.startswith('digits_') else defaults).get_config()

@@ -1,8 +1,8 @@
-"""What a program's environment may have wrong, said in one line.
+"""Check a program's environment variables, and explain their errors in one line.
 
-Variables that JAX does not take end the program with status 2. A compilation cache that cannot be
-written is done without, after a warning. Imports the standard library alone: the programs begin
-here, before JAX is imported.
+A variable that JAX refuses ends the program with status 2. A compilation cache that cannot be
+written is not used, with a warning. Imports only the standard library, because programs begin here
+before they import JAX.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _CACHE_FAILED = re.compile(r'Error (reading|writing) persistent compilation cach
 
 
 def begin() -> None:
-  """Mend and check the environment of a program, and explain its errors from now on."""
+  """Prepare and check the environment of a program, and explain its errors from now on."""
   os.environ['MPLBACKEND'] = 'agg'  # figures are written, never shown
   check_cache()
   sys.excepthook = _explain_or_trace
@@ -33,14 +33,14 @@ def begin() -> None:
 
 
 def check_cache() -> None:
-  """Take the compilation cache out of the environment, with a warning, if it cannot be written."""
+  """Unset the compilation cache, with a warning, if it cannot be written."""
   folder = os.environ.get(_CACHE)
   if not folder or '://' in folder:  # a bucket
     return
   try:
     os.makedirs(folder, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix='.writable-') as file:
-      file.write(bytes(2**16))  # a full disk lets files be made, but not filled
+      file.write(bytes(2**16))  # on a full disk, files can be made but not filled
       file.flush()
   except (OSError, ValueError) as error:  # ValueError: a NUL in the name
     reason = getattr(error, 'strerror', None) or error
@@ -53,7 +53,7 @@ def check_cache() -> None:
 
 
 class _Warnings:
-  """Shows warnings as lines, without the place in the code; failures of the cache but once."""
+  """Show warnings as lines without the place in the code, and failures of the cache once."""
 
   def __init__(self):
     self._said = False
@@ -75,7 +75,7 @@ class _Warnings:
 def _explain_or_trace(
     kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
 ) -> None:
-  """Print an error that comes from the environment as one line, and end; else its traceback."""
+  """Print an error that the environment causes as one line and exit; else print the traceback."""
   reason = None
   with contextlib.suppress(Exception):
     reason = explain(error)
@@ -90,10 +90,10 @@ def _explain_or_trace(
 
 
 def explain(error: BaseException) -> str | None:
-  """Return what of the environment an error comes from; None if it does not come from there.
+  """Return which environment variable causes an error, and why; None if none does.
 
   Args:
-    error: what was raised, by an import or by the first use of a device.
+    error: raised by an import or by the first use of a device.
   """
   if isinstance(error, (ImportError, ValueError)):
     return _explain_value(error)
@@ -103,7 +103,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def _explain_value(error: BaseException) -> str | None:
-  """Name the variable among JAX's whose value its import does not take."""
+  """Name the JAX variable whose value its import refuses."""
   message = ' '.join(str(error).split())
   for name, value in os.environ.items():
     if name.startswith('JAX_') and (name in message or name.lower() in message):
@@ -112,7 +112,7 @@ def _explain_value(error: BaseException) -> str | None:
 
 
 def _explain_platform(message: str) -> str | None:
-  """Name the variable that asks for devices which are not here; `message` is JAX's."""
+  """Name the variable that asks for devices that do not exist; `message` is from JAX."""
   jax = sys.modules.get('jax')
   asked = [name for name in _PLATFORMS if os.environ.get(name)]
   if jax is None or not asked or _has_devices(jax):

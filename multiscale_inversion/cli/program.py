@@ -25,7 +25,7 @@ CONFIG = config_flags.DEFINE_config_file(
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PACKAGES = ('experiments', 'multiscale_inversion')  # whose flags a program takes
+_OWN = ('experiments', 'multiscale_inversion')  # whose modules define a program's flags
 # Absl's own: one reads arguments that no record of a run would show, the other hides mistakes.
 _REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
 
@@ -72,7 +72,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
   own = flags.FlagValues()
   for name in flags.FLAGS:
     module = flags.FLAGS.find_module_defining_flag(name)
-    if module in ('__main__', sys.argv[0]) or module.split('.')[0] in _PACKAGES:
+    if module in ('__main__', sys.argv[0]) or module.split('.')[0] in _OWN:
       flags.FLAGS[name].unparse()
       own[name] = flags.FLAGS[name]
   allowed = ', '.join(f'--{name}' for name in sorted(own))
@@ -203,6 +203,11 @@ def _in_utf8(folder: str) -> str:
         f'--workdir: {folder}: its whole path is not UTF-8; allowed: one that is'
     ) from error
   return folder
+
+
+def config_file(argv: list[str]) -> str:
+  """Return the path of the configuration file, without the word behind its colon."""
+  return overrides.split(argv).file.partition(':')[0]
 
 
 def default_workdir(argv: list[str]) -> str:

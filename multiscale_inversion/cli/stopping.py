@@ -1,15 +1,15 @@
-"""How a program answers signals, and how it ends.
+"""Answer signals, and end the program.
 
-In a training, SIGTERM, SIGHUP and the first Ctrl-C (SIGINT) are one request, however many come: the
-steps under way end, a checkpoint is saved, the program ends. A second Ctrl-C ends it at once; one
-within a quarter of a second counts as the same press, since wrappers such as `timeout` pass on what
-the terminal has delivered already. Before a training, while modules are imported and flags are
-read, and in programs that do not train, any of these signals ends the program at once: nothing is
-under way that the same command would not do again. The exit status is always 130.
+During training, SIGTERM, SIGHUP and the first Ctrl-C (SIGINT) are one request, however many of them
+arrive: the current steps end, a checkpoint is saved, and the program exits. A second Ctrl-C ends it
+at once; one within a quarter of a second counts as the same press, since wrappers such as `timeout`
+repeat the signal of the terminal. Before training, while modules are imported and flags are read,
+and in programs that do not train, each of these signals ends the program at once, since the same
+command can simply be started again. The exit status is always 130.
 
-Imports the standard library alone: the programs install this before their own imports, which take
-seconds. A thread takes the signals from Python's wake-up file, since the main thread does not run
-Python for as long as it compiles or waits for a device; nothing is ever raised in the main thread.
+Imports only the standard library, because programs install this before their own imports, which
+take seconds. A thread reads the signals from Python's wake-up file, since the main thread runs no
+Python while it compiles or waits for a device. Nothing is ever raised in the main thread.
 """
 
 import atexit
@@ -35,11 +35,11 @@ REQUESTED = (
 
 
 class Answers:
-  """Decide what a signal means. Pure: told the time, and without effects.
+  """Decide what a signal means, without side effects: the time is an argument.
 
   Attributes:
-    orderly: whether a training takes requests; until then every signal ends the program.
-    requested: whether a training was asked to stop.
+    orderly: whether training accepts requests; until then every signal ends the program.
+    requested: whether training was asked to stop.
     told: whether the user was told so.
   """
 
@@ -53,7 +53,7 @@ class Answers:
     """Count a signal, and return whether it ends the program at once.
 
     Args:
-      number: the signal's.
+      number: the number of the signal.
       now: seconds of a monotonic clock.
     """
     if not self.orderly:
@@ -70,7 +70,7 @@ class Listener:
   """Answer this process's signals until `close`.
 
   Args:
-    exit_process: ends the process with a status, without another word.
+    exit_process: ends the process at once with a status.
   """
 
   def __init__(self, exit_process: Callable[[int], Any] = os._exit):
@@ -82,7 +82,7 @@ class Listener:
     self._reading, self._writing = os.pipe()
     os.set_blocking(self._writing, False)
     self._earlier_file = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-    # `nohup` leaves the hang-up ignored, and it stays so.
+    # Under `nohup`, SIGHUP is ignored, and must stay so.
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     self.numbers = [n for n in _SIGNALS if not (n == signal.SIGHUP and ignored)]
     self._earlier = {number: signal.getsignal(number) for number in self.numbers}
@@ -91,18 +91,18 @@ class Listener:
     self._thread.start()
 
   def renew(self) -> None:
-    """Install the handlers again: XLA puts its own in their place when processes join."""
+    """Install the handlers again: XLA replaces them when processes join."""
     for number in self.numbers:
       signal.signal(number, self._late)
 
   def take_requests(self) -> None:
-    """From now on a signal is a request, as long as it is not a second Ctrl-C."""
+    """Treat signals as requests from now on, except for a second Ctrl-C."""
     self.answers = Answers()
     self.answers.orderly = True
     self.renew()
 
   def close(self) -> None:
-    """Give the signals back to whom they belonged to."""
+    """Restore the earlier handlers of the signals."""
     for number, handler in self._earlier.items():
       signal.signal(number, handler)
     signal.set_wakeup_fd(self._earlier_file)
@@ -111,18 +111,18 @@ class Listener:
     os.close(self._reading)
 
   def leave(self, status: int, message: str = '', wait: bool = False) -> None:
-    """End the process at once, whatever its threads do; what was printed is written before.
+    """Flush the output and end the process at once, whatever its threads do.
 
     Args:
       status: the exit status.
       message: a line for standard error.
-      wait: whether not to return where another thread is about to end the process.
+      wait: whether to block, not return, if another thread is already ending the process.
     """
     if not self._leaving.acquire(blocking=wait):
       return
     if message:
       if 2 in self._terminals and os.environ.get('TERM', 'dumb') != 'dumb':
-        _briefly(lambda: os.write(2, _SHOW_CURSOR))  # a bar that is redrawn in place hides it
+        _briefly(lambda: os.write(2, _SHOW_CURSOR))  # the progress bar hides it
       _briefly(lambda: print(message, file=sys.stderr))
     _briefly(sys.stdout.flush)
     _briefly(sys.stderr.flush)
@@ -144,7 +144,7 @@ class Listener:
       _aside(lambda: print(REQUESTED, file=sys.stderr, flush=True))
 
   def _late(self, number: int, frame: Any) -> None:
-    """Repeat in the main thread, later, what the thread has answered: it tells presses apart."""
+    """Repeat the answer in the main thread; only the listening thread counts presses."""
     del number, frame
     if self.answers.orderly:
       self.answers.requested = True
@@ -152,14 +152,14 @@ class Listener:
       self._obey()
 
   def _obey(self) -> None:
-    """End the process as a signal wants it; one that is at its end anyway keeps its status."""
+    """End the process for a signal; a program that has finished keeps its status."""
     if self.status is None:
       self.leave(INTERRUPTED, 'interrupted')
     else:
       self.leave(self.status)
 
   def _forget_terminals(self) -> None:
-    """Turn what is shown away from a terminal that has gone, where writing fails."""
+    """Redirect output from a closed terminal, where writing would fail."""
     with contextlib.suppress(OSError):
       nowhere = os.open(os.devnull, os.O_RDWR)
       for number in self._terminals:
@@ -171,7 +171,7 @@ _listener: Listener | None = None
 
 
 def listen() -> Listener:
-  """Return this process's listener, which begins with the first call."""
+  """Return this process's listener, started by the first call."""
   global _listener  # noqa: PLW0603 (a process has its signals once)
   if _listener is None:
     _listener = Listener()
@@ -182,8 +182,8 @@ def listen() -> Listener:
 def begin() -> None:
   """Listen from a program's first line to its last.
 
-  The first to be registered is the last to be called at the exit: after it, where no thread answers
-  signals any more, nothing but the destruction of what is gone anyway is left, and is left out.
+  The exit function registered first is called last. It ends the process there, because afterwards
+  no thread answers signals, and nothing remains to be done but to free memory.
   """
   listener = listen()
 
@@ -195,7 +195,7 @@ def begin() -> None:
 
 
 def notes_status(run: Callable[..., None]) -> Callable[..., None]:
-  """Decorate what runs a program: from its end on, signals change the exit status no more."""
+  """Decorate the function that runs a program: after it, signals do not change the status."""
 
   @functools.wraps(run)
   def noting(*args, **kwargs):
@@ -211,10 +211,10 @@ def notes_status(run: Callable[..., None]) -> Callable[..., None]:
 
 
 def _part_from_others(listener: Listener) -> None:
-  """Leave the job of several processes.
+  """Leave a job of several processes after an error.
 
-  All are waited for, as JAX does at the exit, where all end alike. A wrong input may be this
-  process's alone: the others then wait for this one in vain.
+  JAX waits for all processes at the exit, which is right if all end alike. After an error of this
+  process alone, the others would wait for it in vain.
   """
   parallel = sys.modules.get('multiscale_inversion.parallel')
   if parallel is None or listener.status in (0, INTERRUPTED):
@@ -224,7 +224,7 @@ def _part_from_others(listener: Listener) -> None:
 
 
 def _briefly(function: Callable[[], Any], seconds: float = _BRIEF_SECONDS) -> bool:
-  """Call a function that may block for ever, or fail; return whether it came back in time."""
+  """Call a function that may block forever or fail; return whether it returned in time."""
   thread = _aside(function)
   if thread is None:
     return True
@@ -233,7 +233,7 @@ def _briefly(function: Callable[[], Any], seconds: float = _BRIEF_SECONDS) -> bo
 
 
 def _aside(function: Callable[[], Any]) -> threading.Thread | None:
-  """Call a function that may block or fail in a thread; in this one where none can begin."""
+  """Call a function that may block or fail in a new thread, or here if none can be started."""
 
   def call():
     with contextlib.suppress(Exception):
@@ -242,14 +242,14 @@ def _aside(function: Callable[[], Any]) -> threading.Thread | None:
   thread = threading.Thread(target=call, daemon=True)
   try:
     thread.start()
-  except RuntimeError:  # the interpreter is at its end
+  except RuntimeError:  # the interpreter is shutting down
     call()
     return None
   return thread
 
 
 def _hold() -> None:
-  """Before a fork: hold signals back, since those of the child would wake the parent at first."""
+  """Block signals before a fork, since those of the child would first wake the parent."""
   signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
@@ -258,7 +258,7 @@ def _release() -> None:
 
 
 def _be_deaf() -> None:
-  """In a forked process: have signals do what they do by default, and wake the parent no more."""
+  """Restore default signal handling in a forked process, and stop waking the parent."""
   signal.set_wakeup_fd(-1)
   for number in listen().numbers:
     default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -267,7 +267,7 @@ def _be_deaf() -> None:
 
 
 class StopRequest:
-  """The request of a user, or of the system, that trainings stop; see the module's table."""
+  """The request of a user, or of the system, that training stops; see the module's docstring."""
 
   def __init__(self):
     listen().take_requests()

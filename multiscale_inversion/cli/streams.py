@@ -1,4 +1,4 @@
-"""Standard output and standard error that take whatever is written, wherever they lead."""
+"""Guard standard output and standard error against closed pipes, full disks and encodings."""
 
 import codecs
 import contextlib
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-BROKEN_PIPE = 141  # as of a program that the signal of a closed pipe ends
+BROKEN_PIPE = 141  # the status of a program ended by SIGPIPE
 OUTPUT_LOST = 74  # EX_IOERR
 
 _ERRORS = 'multiscale_inversion.shown'
@@ -16,7 +16,7 @@ _WORDS = {'±': '+-', '…': '...'}
 
 
 def _shown(error: UnicodeError) -> tuple[str | bytes, int]:
-  """What stands for a character that an encoding lacks: words, the byte that it was, an escape."""
+  """Replace a character that an encoding lacks by words, its original byte or an escape."""
   if not isinstance(error, UnicodeEncodeError):
     raise error
   character, after = error.object[error.start], error.start + 1
@@ -31,7 +31,7 @@ codecs.register_error(_ERRORS, _shown)
 
 
 class _Guarded:
-  """A stream whose failures to write are handled once; then it leads nowhere.
+  """Wrap a stream so that a failure to write is handled once; later output is discarded.
 
   Args:
     stream: the stream.
@@ -43,7 +43,7 @@ class _Guarded:
     self._failed = failed
 
   def write(self, text: str) -> int:
-    """Writes, as a text stream does."""
+    """Write like a text stream."""
     try:
       return self._stream.write(text)
     except OSError as error:
@@ -52,7 +52,7 @@ class _Guarded:
       return len(text)
 
   def flush(self) -> None:
-    """Flushes, as a text stream does."""
+    """Flush like a text stream."""
     try:
       self._stream.flush()
     except OSError as error:
@@ -60,7 +60,7 @@ class _Guarded:
       self._failed(error)
 
   def _lead_nowhere(self) -> None:
-    """What the stream still holds must not fail again when the interpreter ends."""
+    """Discard buffered output, which would fail again when the interpreter ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, self._stream.fileno())
     os.close(nowhere)
@@ -71,12 +71,12 @@ class _Guarded:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-  """Guards both streams as long as the context lasts.
+  """Guard both streams while the context lasts.
 
-  A character that the stream's encoding lacks is replaced. Where standard output cannot be written
-  any more, the program ends: silently if nobody reads it any longer (status `BROKEN_PIPE`), else
-  with a line (`OUTPUT_LOST`). What goes to standard error is news of the way, which ends no
-  program. A stream that was closed from the start takes all and keeps nothing.
+  Characters that a stream's encoding lacks are replaced. If standard output cannot be written, the
+  program ends: silently if its reader has closed it (status `BROKEN_PIPE`), else with a line
+  (`OUTPUT_LOST`). Errors of standard error, which shows progress only, are ignored. Output to a
+  stream that was closed from the start is discarded.
   """
   _fill_descriptors()
   before = sys.stdout, sys.stderr
@@ -93,12 +93,12 @@ def guarded() -> Iterator[None]:
 
 
 def _fill_descriptors() -> None:
-  """Keeps 0, 1 and 2 from files of the run: libraries write their messages to 2."""
+  """Keep files of the run from getting the numbers 0 to 2: libraries write messages to 2."""
   for number in range(3):
     try:
       os.fstat(number)
     except OSError:
-      os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+      os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 def _lenient(stream: TextIO | None) -> TextIO:

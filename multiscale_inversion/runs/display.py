@@ -1,28 +1,66 @@
-"""Shows a run under way: a live bar on a terminal, plain lines elsewhere."""
+"""Show a run: its data, then its progress, as a live bar on a terminal and as lines elsewhere."""
 
 import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from multiscale_inversion.cli.text import one_line
+from multiscale_inversion.data import Dataset, Sampler
+from multiscale_inversion.data.sources.images import Skipped
+
 _PLAIN_SECONDS = 10.0
+_SHOWN = 10  # skipped files, and classes
+
+
+def show_data(dataset: Dataset, sampler: Sampler) -> None:
+  """Write to standard error which files were skipped, and what is left."""
+  show_skipped(dataset.skipped)
+  print(one_line(describe_data(dataset, sampler)), file=sys.stderr, flush=True)
+
+
+def describe_data(dataset: Dataset, sampler: Sampler) -> str:
+  """Return a line with the numbers of images, in all and of each class."""
+  names = dataset.class_names
+  counts = [
+      np.bincount(labels[labels >= 0], minlength=len(names))
+      for labels in (dataset.train_labels, dataset.test_labels)
+  ]
+  classes = [f'{name}: {train} + {test}' for name, train, test in zip(names, *counts, strict=True)]
+  more = f', {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
+  return (
+      f'{dataset.name}: {sampler.num_labeled} labeled, {sampler.num_unlabeled} unlabeled, '
+      f'{len(dataset.test_labels)} test images; {len(names)} classes, with a label + for testing: '
+      f'{", ".join(classes[:_SHOWN])}{more}'
+  )
+
+
+def show_skipped(skipped: Sequence[Skipped]) -> None:
+  """Write a line to standard error for each of the first skipped files, and their number."""
+  for path, reason in skipped[:_SHOWN]:
+    print(one_line(f'warning: {path}: {reason}'), file=sys.stderr)
+  if skipped:
+    what = 'image was' if len(skipped) == 1 else 'images were'
+    more = f', {len(skipped) - _SHOWN} more than are named above' if len(skipped) > _SHOWN else ''
+    print(f'warning: {len(skipped)} {what} skipped{more}', file=sys.stderr)
 
 
 class Status(NamedTuple):
-  """What is shown.
+  """The progress of a run, as it is shown.
 
   Attributes:
-    step, num_steps: steps done, and of the whole training.
+    step, num_steps: steps done, and steps of the whole training.
     epoch, num_epochs: the same in epochs.
-    scalars: latest means of the training.
-    test_error: latest, in percent; None before the first.
+    scalars: the latest means of the training's scalars, by name.
+    test_error: the latest, in percent; None before the first evaluation.
     steps_per_second: recent speed; None before it is known.
   """
 
@@ -35,7 +73,7 @@ class Status(NamedTuple):
   steps_per_second: float | None
 
   def losses(self) -> str:
-    """Losses and test error in one line."""
+    """Return the losses and the test error in one line."""
     names = {'train/loss': 'loss', 'train/cross_entropy': 'CE', 'train/entropy': 'E'}
     names['train/reconstruction'] = 'R'
     parts = [
@@ -46,7 +84,7 @@ class Status(NamedTuple):
     return '  '.join(parts)
 
   def speed(self) -> str:
-    """Steps per second and the time left."""
+    """Return the steps per second and the time left; empty before they are known."""
     if not self.steps_per_second:
       return ''
     left = (self.num_steps - self.step) / self.steps_per_second
@@ -54,12 +92,12 @@ class Status(NamedTuple):
     return f'{self.steps_per_second:{digits}} steps/s  {_duration(left)} left'
 
   def epochs(self) -> str:
-    """The epoch under way, of how many."""
+    """Return the current epoch and the number of epochs."""
     return f'epoch {self.epoch:.4g}/{self.num_epochs:.4g}'
 
 
 def _while_written(method: Callable[..., None]) -> Callable[..., None]:
-  """Decorate what shows: a run outlives its terminal and the reader of its pipe."""
+  """Ignore errors of writing: a run outlives its terminal and the reader of its pipe."""
 
   @functools.wraps(method)
   def showing(*args, **kwargs):
@@ -70,7 +108,7 @@ def _while_written(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class Terminal:
-  """A bar and a line of losses, redrawn in place; both fit in 80 columns."""
+  """Redraw a bar and a line of losses in place; both fit in 80 columns."""
 
   def __init__(self):
     self._bar = Progress(
@@ -86,7 +124,7 @@ class Terminal:
 
   @_while_written
   def show(self, status: Status, final: bool = False) -> None:
-    """Redraws the bar and the losses."""
+    """Redraw the bar and the losses."""
     del final
     self._bar.update(
         self._task,
@@ -99,19 +137,19 @@ class Terminal:
 
   @_while_written
   def close(self) -> None:
-    """Leaves the last state on the screen."""
+    """Leave the last state on the screen."""
     self._live.stop()
 
 
 class Plain:
-  """Lines for logs: at most one in ten seconds, and the last."""
+  """Print lines for logs: at most one in ten seconds, and the last."""
 
   def __init__(self):
     self._shown = 0.0
 
   @_while_written
   def show(self, status: Status, final: bool = False) -> None:
-    """Prints a line, if it is time for one."""
+    """Print a line if the last one is ten seconds old, or if the run is at its end."""
     now = time.monotonic()
     if final or now - self._shown >= _PLAIN_SECONDS:
       self._shown = now
@@ -121,21 +159,21 @@ class Plain:
 
   @_while_written
   def close(self) -> None:
-    """Nothing to leave behind."""
+    """Do nothing."""
 
 
 class Nothing:
-  """For processes that leave showing to another."""
+  """Show nothing, in all processes but the first."""
 
   def show(self, status: Status, final: bool = False) -> None:
-    """Shows nothing."""
+    """Show nothing."""
 
   def close(self) -> None:
-    """Nothing to leave behind."""
+    """Do nothing."""
 
 
 def create() -> Terminal | Plain:
-  """The display that suits standard error."""
+  """Return the display that suits standard error."""
   return Terminal() if sys.stderr.isatty() else Plain()
 
 

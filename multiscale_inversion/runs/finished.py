@@ -1,81 +1,201 @@
-"""Reads what finished runs left behind, each value checked before anything is made of it."""
+"""A finished run: the content of its `summary.json`, checked when it is read."""
 
+import dataclasses
+import functools
 import os
-import reprlib
-from collections.abc import Sequence
+import re
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from multiscale_inversion import files
 from multiscale_inversion.errors import HUGE, UserError
-from multiscale_inversion.runs import defaults, kinds, records, writers
-from multiscale_inversion.runs.folder import METRICS, SUMMARY
+from multiscale_inversion.runs import defaults, kinds
+from multiscale_inversion.runs.config import from_record
 
-_REQUIRED = {
-    'dataset': kinds.NAME,
-    'network': kinds.NAME,
-    'objective': kinds.NAME,
-    'num_labeled': kinds.whole(0),
-    'seed': kinds.whole(0),
-    'test_error': kinds.PERCENT,
-    'num_parameters': kinds.whole(0, 2**63 - 1),
-    'num_steps': kinds.whole(1),
-    'num_epochs': kinds.POSITIVE,
-    'wall_time_s': kinds.AMOUNT,
-    'command': kinds.TEXT,
-    'config': kinds.OBJECT,
-    'hardware': kinds.OBJECT,
-    'versions': kinds.OBJECT,
-}
-# Of several seeds alone, or younger than the first runs.
-_OPTIONAL = {
-    'train': kinds.SCALARS,
-    'test_error_std': kinds.AMOUNT,
-    'seeds': kinds.Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty'),
-    'class_names': kinds.list_of(kinds.TEXT, 'a list of strings'),
-    'image_shape': kinds.list_of(kinds.whole(1), 'a list of whole numbers from 1 up'),
-    'skipped_images': kinds.whole(0),
-}
-_OF_A_SEED = {'seed': kinds.whole(0), 'test_error': kinds.PERCENT}
+_FOLDER_FLAGS = ('workdir', 'config.data.data_dir')
+_DATA_DIR = re.compile(r'(data\.data_dir=)[^,]+')  # inside the value of `--set`
 _SECTIONS = ('data', 'network', 'objective')
-# A recorded configuration's numbers are finite; a function is there by its description.
+# The numbers of a recorded configuration are finite; a function is there by its description.
 _OF_TYPE = kinds.OF_TYPE | {
     int: kinds.whole(-HUGE),
     float: kinds.number(),
     tuple: kinds.list_of(kinds.number(), 'a list of numbers'),
     object: kinds.TEXT,
 }
+_SEEDS = kinds.Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty')
+_TEXTS = kinds.list_of(kinds.TEXT, 'a list of strings')
+_SIZES = kinds.list_of(kinds.whole(1), 'a list of whole numbers from 1 up')
 
 
-def check_summary(content: Any, where: str) -> dict[str, Any]:
-  """Checks the summary of a finished run, of one seed or several.
+def _key(kind: kinds.Kind, **default: Any) -> Any:
+  """Return a field for a key of the JSON object, required unless it has a default."""
+  return dataclasses.field(metadata={'kind': kind}, **default)
 
-  Args:
-    content: as read from JSON.
-    where: the place that it was read from, for the message.
 
-  Returns:
-    The summary as it was given.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeedResult:
+  """What the run of one seed reached.
 
-  Raises:
-    UserError: one line that names the place, the key and what is allowed.
+  Attributes:
+    seed: the seed.
+    test_error: in percent, after the last epoch.
+    train: the last means of the training's scalars by name; None in runs of early versions.
   """
+
+  seed: int = _key(kinds.whole(0))
+  test_error: float = _key(kinds.PERCENT)
+  train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+  """A finished run of one seed, or of several seeds in one program.
+
+  Attributes:
+    test_error: in percent, after the last epoch; the mean over the seeds.
+    dataset, network, objective: names.
+    num_labeled: number of labeled training images.
+    seed: the seed; of several, the first.
+    num_parameters: of the network.
+    num_steps, num_epochs: length of the training.
+    wall_time_s: seconds that training and evaluation took.
+    train: as `SeedResult.train`; the means over the seeds.
+    test_error_std: sample standard deviation over the seeds, in percent; None for a single seed.
+    seeds_mode: how the seeds shared a program; None for a single seed.
+    wall_time_shared_by: number of seeds that share `wall_time_s`; None for a single seed.
+    seeds: each seed's own result; empty for a single seed.
+    class_names, image_shape, skipped_images: of the data set; None in runs of early versions.
+    command: the command that started the run.
+    config: the resolved configuration as `config.json` has it.
+    hardware, versions: see `environment`.
+    commit, commit_dirty: see `environment.revision`.
+    more: keys that studies or later versions have added.
+  """
+
+  test_error: float = _key(kinds.PERCENT)
+  dataset: str = _key(kinds.NAME)
+  network: str = _key(kinds.NAME)
+  objective: str = _key(kinds.NAME)
+  num_labeled: int = _key(kinds.whole(0))
+  seed: int = _key(kinds.whole(0))
+  num_parameters: int = _key(kinds.whole(0, 2**63 - 1))
+  num_steps: int = _key(kinds.whole(1))
+  num_epochs: float = _key(kinds.POSITIVE)
+  wall_time_s: float = _key(kinds.AMOUNT)
+  train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  test_error_std: float | None = _key(kinds.AMOUNT, default=None)
+  seeds_mode: str | None = _key(kinds.TEXT, default=None)
+  wall_time_shared_by: int | None = _key(kinds.whole(1), default=None)
+  seeds: tuple[SeedResult, ...] = _key(_SEEDS, default=())
+  class_names: tuple[str, ...] | None = _key(_TEXTS, default=None)
+  image_shape: tuple[int, ...] | None = _key(_SIZES, default=None)
+  skipped_images: int | None = _key(kinds.whole(0), default=None)
+  command: str = _key(kinds.TEXT)
+  config: Mapping[str, Any] = _key(kinds.OBJECT)
+  hardware: Mapping[str, Any] = _key(kinds.OBJECT)
+  versions: Mapping[str, Any] = _key(kinds.OBJECT)
+  commit: str | None = _key(kinds.ANY, default=None)
+  commit_dirty: bool | None = _key(kinds.ANY, default=None)
+  more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def configuration(self) -> ConfigDict:
+    """The configuration; keys younger than the run have their defaults. Not to be changed."""
+    return from_record(self.config)
+
+  def single_runs(self) -> 'list[FinishedRun]':
+    """Return one run for each seed; a run of a single seed is returned as it is.
+
+    Each has the test error and the scalars of its own seed. The configuration stays that of the
+    program that ran, with its first seed and their number, and so does `wall_time_s`, which
+    `wall_time_shared_by` seeds share.
+    """
+    if not self.seeds:
+      return [self]
+    shared = self.wall_time_shared_by or len(self.seeds)
+    return [
+        dataclasses.replace(
+            self,
+            seed=own.seed,
+            test_error=own.test_error,
+            train=own.train,
+            test_error_std=None,
+            seeds=(),
+            wall_time_shared_by=shared,
+        )
+        for own in self.seeds
+    ]
+
+  def public(self) -> 'FinishedRun':
+    """Return the run without the folders of the machine on which it ran."""
+    config = {**self.config, 'data': {**self.config['data'], 'data_dir': None}}
+    return dataclasses.replace(self, config=config, command=public_command(self.command))
+
+  def to_json(self) -> dict[str, Any]:
+    """Return the content of `summary.json`."""
+    always = ('commit', 'commit_dirty')
+    found = {
+        field.name: getattr(self, field.name)
+        for field in _fields(FinishedRun)
+        if getattr(self, field.name) not in (None, ()) or field.name in always
+    }
+    if self.seeds:
+      found['seeds'] = [
+          {key: value for key, value in dataclasses.asdict(own).items() if value is not None}
+          for own in self.seeds
+      ]
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in found.items()} | dict(
+        self.more
+    )
+
+  @classmethod
+  def from_json(cls, content: Any, where: str) -> 'FinishedRun':
+    """Check the content of a `summary.json`, and return it as a run.
+
+    Args:
+      content: as read from JSON.
+      where: the place that it was read from, for the message.
+
+    Raises:
+      UserError: one line that names the place, the key and what is allowed.
+    """
+    found = _checked(cls, content, where, 'a run')
+    found['seeds'] = tuple(
+        SeedResult(**_checked(SeedResult, own, f'{where}: seeds', 'a seed'))
+        for own in found.get('seeds', ())
+    )
+    _check_config(found['config'], f'{where}: config')
+    for name in ('class_names', 'image_shape'):
+      if name in found:
+        found[name] = tuple(found[name])
+    return cls(**found, more={key: content[key] for key in content if key not in found})
+
+
+def _fields(kind: type) -> list[dataclasses.Field]:
+  """Return the fields that are keys of the JSON object."""
+  return [field for field in dataclasses.fields(kind) if 'kind' in field.metadata]
+
+
+def _checked(kind: type, content: Any, where: str, what: str) -> dict[str, Any]:
+  """Return the values of a JSON object that are fields of a dataclass, each checked."""
   kinds.check(content, kinds.OBJECT, where)
-  kinds.check_keys(content, _REQUIRED, where, what='a run')
-  optional = {key: kind for key, kind in _OPTIONAL.items() if key in content}
-  kinds.check_keys(content, optional, where)
-  for run in content.get('seeds', []):
-    kinds.check(run, kinds.OBJECT, f'{where}: seeds')
-    kinds.check_keys(run, _OF_A_SEED, f'{where}: seeds', what='a seed')
-  _check_config(content['config'], f'{where}: config')
-  return content
+  required = {
+      field.name: field.metadata['kind']
+      for field in _fields(kind)
+      if field.default is dataclasses.MISSING
+  }
+  kinds.check_keys(content, required, where, what)
+  present = {f.name: f.metadata['kind'] for f in _fields(kind) if f.name in content}
+  kinds.check_keys(content, present, where)
+  return {name: content[name] for name in present}
 
 
 def _check_config(config: dict[str, Any], where: str) -> None:
-  """Checks the values of a recorded configuration by the types of the defaults.
+  """Check the values of a recorded configuration by the types of the defaults.
 
-  Keys may be missing, which are then younger than the run, or unknown, of a later version.
+  Keys may be missing, because they are younger than the run, or unknown, from a later version.
   """
   for section in _SECTIONS:
     if section not in config:
@@ -99,174 +219,21 @@ def _check_value(section: ConfigDict, name: str, value: Any, where: str) -> None
     kinds.check(value, _OF_TYPE[section.get_type(name)], where)
 
 
-def read_summary(folder: str) -> dict[str, Any]:
-  """The summary of a run's folder, as it is there.
-
-  Raises:
-    UserError: if the folder holds no finished run, or its summary is not one.
-  """
-  path = os.path.join(folder, SUMMARY)
-  if not os.path.lexists(path):
-    if not os.path.isdir(folder):
-      raise UserError(f'{folder}: no such folder')
-    raise UserError(f'{folder}: no finished run ({SUMMARY})')
-  return check_summary(files.read_json(path), path)
-
-
-def read_list(path: str) -> list[Any]:
-  """What a result file holds: a JSON list that is not empty, or one object alone.
-
-  Raises:
-    UserError: if it does not.
-  """
-  content = files.read_json(path)
-  content = [content] if isinstance(content, dict) else content
-  if not isinstance(content, list):
-    raise UserError(f'{path}: {reprlib.repr(content)}; allowed: a JSON list of runs')
-  if not content:
-    raise UserError(f'{path}: holds no run')
-  return content
-
-
-def read_runs(path: str) -> list[dict[str, Any]]:
-  """The runs of a run's folder or a result file, one a seed.
-
-  Raises:
-    UserError: for a path that holds none, an unfinished run among them.
-  """
-  if os.path.isdir(path):
-    return records.single_runs(read_summary(path))
-  runs = [check_summary(run, _place(path, n)) for n, run in enumerate(read_list(path))]
-  return [single for run in runs for single in records.single_runs(run)]
-
-
-def _place(path: str, index: int) -> str:
-  return f'{path}: run {index + 1}'
-
-
-_OF_MISTAKES = {
-    'objective': kinds.TEXT,
-    'seed': kinds.whole(0),
-    'test_error': kinds.PERCENT,
-    'settled_epoch': kinds.AMOUNT,
-    'confusions': kinds.list_of(
-        kinds.Kind(
-            lambda v: (
-                isinstance(v, list | tuple)
-                and len(v) == 3
-                and kinds.TEXT.test(v[0])
-                and kinds.TEXT.test(v[1])
-                and kinds.whole(1).test(v[2])
-            ),
-            '',
-        ),
-        'a list of [class, other class, how often]',
-    ),
-}
-
-
-def read_mistakes(path: str) -> list[dict[str, Any]]:
-  """What `experiments.mistakes` wrote.
-
-  Raises:
-    UserError: if the file holds something else.
-  """
-  found = read_list(path)
-  for index, one in enumerate(found):
-    kinds.check(one, kinds.OBJECT, _place(path, index))
-    kinds.check_keys(one, _OF_MISTAKES, _place(path, index), what='a network')
-  return found
-
-
-_OF_A_STAGE = {
-    'norms': kinds.list_of(kinds.AMOUNT, 'a list of numbers from 0 up'),
-    'shares': kinds.Kind(
-        lambda v: isinstance(v, list) and bool(v) and all(map(kinds.POSITIVE.test, v)),
-        'a list of numbers above 0, not empty',
-    ),
-    'predictions': kinds.AMOUNT,
-    'multiscale': kinds.AMOUNT,
-    'global': kinds.AMOUNT,
-    'input_in_multiscale': kinds.AMOUNT,
-    'input_in_global': kinds.AMOUNT,
-}
-
-
-def check_proposition(measured: Any, where: str) -> dict[str, Any]:
-  """Checks what `experiments.proposition_1` measures of a run.
-
-  Returns:
-    The content as it was given.
-
-  Raises:
-    UserError: one line that names the place, the key and what is allowed.
-  """
-  stages = ('initial', 'trained')
-  kinds.check(measured, kinds.OBJECT, where)
-  wanted = {'num_layers': kinds.whole(1), **dict.fromkeys(stages, kinds.OBJECT)}
-  kinds.check_keys(measured, wanted, where, what='a run')
-  for stage in stages:
-    kinds.check_keys(measured[stage], _OF_A_STAGE, f'{where}: {stage}', what='a run')
-  return measured
-
-
-def read_propositions(path: str) -> list[dict[str, Any]]:
-  """The runs of the result file of `experiments.proposition_1`.
-
-  Raises:
-    UserError: if the file holds something else.
-  """
-  runs = read_runs(path)
-  for index, run in enumerate(runs):
-    check_proposition(run.get('proposition_1'), f'{_place(path, index)}: proposition_1')
-  return runs
-
-
-_OF_A_RATE = {
-    'learning_rate': kinds.POSITIVE,
-    'diverged': kinds.OBJECT,
-    'seed': kinds.whole(0),
-    'command': kinds.TEXT,
-}
-
-
-def read_learning_rate(path: str) -> dict[str, Any]:
-  """The learning rate that `experiments.sweep` selected for a setting.
-
-  Raises:
-    UserError: if the file holds something else.
-  """
-  content = files.read_json(path)
-  kinds.check(content, kinds.OBJECT, path)
-  kinds.check_keys(content, _OF_A_RATE, path)
-  return content
-
-
-def read_metrics(
-    folder: str, seed: int | None = None, keys: Sequence[str] = ()
-) -> list[dict[str, Any]]:
-  """The records of a run's `metrics.jsonl`, at least one.
-
-  Args:
-    folder: the run's.
-    seed: see `writers.read`.
-    keys: of scalars that every record must hold.
-
-  Raises:
-    UserError: if there are none, or they are something else.
-  """
-  path = os.path.join(folder, METRICS)
-  lines = writers.read(folder, seed)
-  if not lines:
-    raise UserError(f'{path}: holds no record')
-  scalars = dict.fromkeys(keys, kinds.ANY)  # of what kind, `kinds.SCALARS` says
-  for number, line in enumerate(lines):
-    where = f'{path}: record {number + 1}'
-    kinds.check(line, kinds.SCALARS, where)
-    kinds.check_keys(line, {'step': kinds.whole(0), 'epoch': kinds.AMOUNT} | scalars, where)
-  return lines
-
-
-def is_finished(folder: str) -> bool:
-  """Whether a folder holds a summary, which `read_summary` checks."""
-  return os.path.lexists(os.path.join(folder, SUMMARY))
+def public_command(command: str) -> str:
+  """Return a command without the folders of the machine."""
+  found, hide_next = [], False
+  for argument in shlex.split(command):
+    flag, separator, value = argument.partition('=')
+    if flag.lstrip('-') in _FOLDER_FLAGS:
+      found.append(f'{flag}=DIR' if separator else flag)
+      hide_next = not separator
+      continue
+    path = value if separator else argument
+    if hide_next:
+      found.append('DIR')
+    elif os.path.isabs(os.path.expanduser(path)):
+      found.append(flag + separator + os.path.basename(path) if separator else 'DIR')
+    else:
+      found.append(_DATA_DIR.sub(r'\1DIR', argument))
+    hide_next = False
+  return shlex.join(found)

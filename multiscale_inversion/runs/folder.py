@@ -1,25 +1,45 @@
-"""The folder of a run: the names of its files, what they must hold, and whose it is."""
+"""The folder of a run: its files' names, what they must hold, and which run it belongs to."""
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import filelock
+from ml_collections import ConfigDict
+
+from multiscale_inversion.data import Dataset
+from multiscale_inversion.data.checksum import checksum
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.files import open_regular, read_json, write_json, writing
+from multiscale_inversion.files import (
+  make_folder,
+  open_regular,
+  read_json,
+  write_bytes,
+  write_json,
+  writing,
+)
+from multiscale_inversion.runs import kinds, recorded
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.metrics import Record, read
 
-CONFIG = 'config.json'
-DATA = 'data.json'
-SUMMARY = 'summary.json'
-METRICS = 'metrics.jsonl'
-CHECKPOINTS = 'checkpoints'
+_CONFIG = 'config.json'
+_CONFIG_FILE = 'config.py'
+_DATA = 'data.json'
+_SUMMARY = 'summary.json'
+_METRICS = 'metrics.jsonl'
+_CHECKPOINTS = 'checkpoints'
+_LOCK = '.lock'
+# The errors of network file systems that have no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
-# What tells that a file was not written by a run, or not all of it.
+# The types of these values tell a file that a run has written whole.
 _IN_CONFIG = {'data': dict, 'network': dict, 'objective': dict, 'seed': int, 'num_seeds': int}
 _IN_DATA = {'class_names': list, 'image_shape': list}
+_SAME_DATA = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
 
 
 class RunFolder:
@@ -38,148 +58,241 @@ class RunFolder:
   @property
   def checkpoints(self) -> str:
     """The folder of the checkpoints."""
-    return self._path(CHECKPOINTS)
+    return self.file(_CHECKPOINTS)
+
+  @property
+  def config_file(self) -> str:
+    """The path of `config.json`."""
+    return self.file(_CONFIG)
+
+  def file(self, name: str) -> str:
+    """Return the path of a file in the folder."""
+    return os.path.join(self.path, name)
+
+  def metrics_file(self, seed: int | None = None) -> str:
+    """Return the path of `metrics.jsonl`: of the run, or of one seed of a run of several."""
+    return self.file(_METRICS if seed is None else os.path.join(f'seed_{seed}', _METRICS))
+
+  def metrics(self, seed: int | None = None, keys: Sequence[str] = ()) -> list[Record]:
+    """Read the records of the run, at least one.
+
+    Args:
+      seed: in a run of several seeds, whose records are read; the means over the seeds if None.
+        A run of a single seed has its own records only.
+      keys: scalars that every record must hold.
+
+    Raises:
+      UserError: for a seed that a run of several does not hold; and see `metrics.read`.
+    """
+    several = os.path.isdir(self.path) and any(
+        name.startswith('seed_') for name in os.listdir(self.path)
+    )
+    path = self.metrics_file(seed if several else None)
+    if not os.path.isdir(os.path.dirname(path)):
+      raise UserError(f'{os.path.dirname(path)}: no such folder; the run holds other seeds')
+    return read(path, keys)
 
   def config(self) -> dict[str, Any]:
-    """Read `config.json`: the configuration that the run began with.
+    """Read `config.json`, the configuration with which the run began.
 
     Raises:
       UserError: if it is missing, damaged, or not a configuration.
     """
-    return self._needed(CONFIG, _IN_CONFIG)
+    return self._needed(_CONFIG, _IN_CONFIG)
 
   def data(self) -> dict[str, Any]:
-    """Read `data.json`: what the run's data set was.
+    """Read `data.json`, the record of the run's data set.
 
     Raises:
-      UserError: if it is missing, damaged, or says something else.
+      UserError: if it is missing, damaged, or holds something else.
     """
-    found = self._needed(DATA, _IN_DATA)
+    found = self._needed(_DATA, _IN_DATA)
     names, shape = found['class_names'], found['image_shape']
     if len(names) < 2 or not all(isinstance(name, str) for name in names):
-      raise UserError(f'{self._path(DATA)}: class_names: {names!r}; allowed: at least two names')
-    if len(shape) != 3 or not all(_is(size, int) and size > 0 for size in shape):
-      raise UserError(f'{self._path(DATA)}: image_shape: {shape!r}; allowed: [H, W, C]')
+      raise UserError(f'{self.file(_DATA)}: class_names: {names!r}; allowed: at least two names')
+    if len(shape) != 3 or not all(map(kinds.whole(1).test, shape)):
+      raise UserError(f'{self.file(_DATA)}: image_shape: {shape!r}; allowed: [H, W, C]')
     return found
 
-  def write_summary(self, summary: Mapping[str, Any]) -> None:
+  def summary(self) -> FinishedRun:
+    """Read `summary.json`, the finished run.
+
+    Raises:
+      UserError: if the folder holds no finished run, or the file is damaged.
+    """
+    path = self.file(_SUMMARY)
+    if not os.path.lexists(path):
+      if not os.path.isdir(self.path):
+        raise UserError(f'{self.path}: no such folder')
+      raise UserError(f'{self.path}: no finished run ({_SUMMARY})')
+    return FinishedRun.from_json(read_json(path), path)
+
+  def write_summary(self, run: FinishedRun) -> None:
     """Write `summary.json`, whole or not at all.
 
     Raises:
       StorageError: if it cannot be written.
     """
-    self._write(SUMMARY, summary)
+    write_json(self.file(_SUMMARY), run.to_json())
+
+  def is_finished(self) -> bool:
+    """Return whether there is a `summary.json`, which `summary` checks."""
+    return os.path.lexists(self.file(_SUMMARY))
 
   def has_begun(self) -> bool:
-    """Return whether there is a run that can go on, or is finished: a checkpoint, or a summary."""
+    """Return whether the run has a checkpoint or is finished."""
     saved = os.path.isdir(self.checkpoints) and any(map(str.isdigit, os.listdir(self.checkpoints)))
-    return saved or os.path.lexists(self._path(SUMMARY))
+    return saved or self.is_finished()
 
-  @contextlib.contextmanager
-  def claim(self, config: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[None]:
-    """Make the folder a run's, if it is not yet, and keep other processes out of it.
+  def check_config(self, config: ConfigDict, file: bytes | None = None) -> None:
+    """Check that the folder is that of this configuration's run, or of none that has begun.
 
     Args:
-      config: what `config.json` is to hold.
-      data: what `data.json` is to hold. Both are written, in place of those of a run that has not
-        begun; those of a run that has are left as they are.
+      config: the resolved configuration.
+      file: the content of its file, see `recorded.describe`.
+
+    Raises:
+      UserError: if it belongs to a run of another configuration: lists the differences.
+    """
+    if self.has_begun():
+      recorded.check_same(self.config(), config, file, self.path)
+
+  def check_data(self, dataset: Dataset) -> dict[str, Any]:
+    """Check that a run that resumes has the data with which it began.
+
+    Returns:
+      The content of `data.json`.
+
+    Raises:
+      UserError: if the data differ: lists the differences.
+    """
+    now = recorded.as_json(_data_record(dataset))
+    if not self.has_begun():
+      return now
+    found = self.data()
+    differences = [
+        f'{key} was {found.get(key)!r}, now {now[key]!r}'
+        for key in _SAME_DATA
+        if key in found and found[key] != now[key]
+    ]
+    if not differences and found.get('sha256', now['sha256']) != now['sha256']:
+      differences = ['images, labels or their order are others']
+    if differences:
+      raise UserError(
+          f'{self} holds a run on other data: {"; ".join(differences)}; give --workdir=DIR for a '
+          'new run, or the old data to go on with this one'
+      )
+    return now
+
+  @contextlib.contextmanager
+  def claim(
+      self, config: Mapping[str, Any], about_data: Mapping[str, Any], file: bytes | None = None
+  ) -> Iterator[None]:
+    """Make the folder that of a run, if it is not yet, and keep other processes out of it.
+
+    Args:
+      config: the content of `config.json`.
+      about_data: the content of `data.json`. Both are written unless the run has begun.
+      file: the content of `config.py`, the file that defines the run's custom loss, if any.
 
     Raises:
       UserError: if the folder cannot be made, or another run is under way in it.
       StorageError: if it cannot be written to.
     """
-    try:
-      os.makedirs(self.path, exist_ok=True)
-    except OSError as error:
-      raise UserError(
-          f'--workdir: {self.path} cannot be made a folder: {error.strerror}'
-      ) from error
+    make_folder(self.path, '--workdir')
     with self._locked():
       self._remove_parts()
       if not self.has_begun():
-        self._write(CONFIG, config)
-        self._write(DATA, data)
+        write_json(self.file(_CONFIG), config)
+        write_json(self.file(_DATA), about_data)
+        if file is not None:
+          write_bytes(self.file(_CONFIG_FILE), file)
       yield
 
   def digests(self) -> dict[str, str]:
-    """Return the SHA-256 of the files that a run begins with, for its checkpoints to hold."""
-    return {name: _sha256(self._path(name)) for name in (CONFIG, DATA)}
+    """Return the SHA-256 of the files with which a run begins, to be kept in its checkpoints."""
+    return {name: _sha256(self.file(name)) for name in (_CONFIG, _DATA)}
 
   def check_digests(self, digests: Mapping[str, str] | None) -> None:
-    """Check that the files are those that the run began with.
+    """Check that the files are those with which the run began.
 
     Args:
-      digests: what `digests` gave then; None of a run of an older version, which kept none.
+      digests: what `digests` returned then; None for a run of an early version, which kept none.
 
     Raises:
-      UserError: if one is another.
+      UserError: if one has changed.
     """
     for name, digest in (digests or {}).items():
-      if _sha256(self._path(name)) != digest:
+      if _sha256(self.file(name)) != digest:
         raise UserError(
-            f'{self._path(name)}: changed since the run began; allowed: the file as it was, or '
+            f'{self.file(name)}: changed since the run began; allowed: the file as it was, or '
             'another folder for a new run'
         )
 
-  def _path(self, name: str) -> str:
-    return os.path.join(self.path, name)
-
-  def _needed(self, name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    path = self._path(name)
+  def _needed(self, name: str, keys: Mapping[str, type]) -> dict[str, Any]:
+    path = self.file(name)
     if not os.path.lexists(path):
       raise UserError(
-          f'{self.path}: not the folder of a run, which holds {CONFIG}, {DATA} and {CHECKPOINTS}; '
-          f'{name} is missing'
+          f'{self.path}: not the folder of a run, which holds {_CONFIG}, {_DATA} and '
+          f'{_CHECKPOINTS}; {name} is missing'
       )
     found = read_json(path)
-    _check_keys(path, found, keys)
+    if not isinstance(found, dict):
+      raise UserError(f'{path}: holds {type(found).__name__}; allowed: a JSON object')
+    for key, kind in keys.items():
+      if key not in found:
+        raise UserError(f'{path}: {key} is missing; allowed: the file as the run wrote it')
+      if not isinstance(found[key], kind) or isinstance(found[key], bool):
+        shown = str(found[key])[:40]
+        raise UserError(f'{path}: {key} is {shown!r}; allowed: the file as the run wrote it')
     return found
-
-  def _write(self, name: str, content: Mapping[str, Any]) -> None:
-    with writing(self._path(name)):
-      write_json(self._path(name), content)
 
   def _remove_parts(self) -> None:
     """Remove files that were being written when a process was killed."""
     for name in os.listdir(self.path):
-      if name.endswith('.part') and os.path.isfile(self._path(name)):
-        os.unlink(self._path(name))
+      if name.endswith('.part') and os.path.isfile(self.file(name)):
+        os.unlink(self.file(name))
 
   @contextlib.contextmanager
   def _locked(self) -> Iterator[None]:
-    """Keep other processes out, until it is left or this process ends."""
-    descriptor = os.open(self.path, os.O_RDONLY)
+    """Keep other processes out until the context is left or this process ends."""
+    lock = filelock.FileLock(self.file(_LOCK))
     try:
-      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      os.close(descriptor)
+      lock.acquire(blocking=False)
+    except filelock.Timeout as error:
       raise UserError(
           f'{self.path}: another run is under way in it; allowed: another --workdir=DIR, or to wait'
       ) from error
-    except OSError as error:  # some network file systems have no locks
-      print(f'warning: {self.path} cannot be locked: {error.strerror}', file=sys.stderr)
+    except (OSError, NotImplementedError) as error:
+      if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+        with writing(self.file(_LOCK)):
+          raise
+      print(f'warning: {self.path} cannot be locked: {error}', file=sys.stderr)
     try:
       yield
     finally:
-      os.close(descriptor)
+      lock.release()
 
 
-def _check_keys(path: str, found: Any, keys: Mapping[str, Any]) -> None:
-  """Raise a `UserError` unless a file holds an object with values of these types."""
-  if not isinstance(found, dict):
-    raise UserError(f'{path}: holds {type(found).__name__}; allowed: a JSON object')
-  for key, kind in keys.items():
-    if key not in found:
-      raise UserError(f'{path}: {key} is missing; allowed: the file as the run wrote it')
-    if not _is(found[key], kind):
-      raise UserError(
-          f'{path}: {key} is {str(found[key])[:40]!r}; allowed: the file as the run wrote it'
-      )
+def about_data(dataset: Dataset) -> dict[str, Any]:
+  """Return what `data.json` and `summary.json` both say about a data set."""
+  return {
+      'class_names': tuple(dataset.class_names),
+      'image_shape': tuple(dataset.train_images.shape[1:]),
+      'skipped_images': len(dataset.skipped),
+  }
 
 
-def _is(value: Any, kind: Any) -> bool:
-  """`isinstance`, but truth values are not numbers."""
-  return isinstance(value, kind) and not isinstance(value, bool)
+def _data_record(dataset: Dataset) -> dict[str, Any]:
+  """Return the content of `data.json`: what a trained network needs, and what was used."""
+  return {
+      **about_data(dataset),
+      'num_train': len(dataset.train_labels),
+      'num_train_with_label': int((dataset.train_labels >= 0).sum()),
+      'num_test': len(dataset.test_labels),
+      'skipped': [': '.join(entry) for entry in dataset.skipped],
+      'sha256': checksum(dataset),
+  }
 
 
 def _sha256(path: str) -> str:

@@ -1,4 +1,4 @@
-"""One run: train, evaluate, record; resumed where it was interrupted."""
+"""Run one configuration: train, evaluate, record, and resume after an interruption."""
 
 import contextlib
 import math
@@ -15,10 +15,12 @@ from ml_collections import ConfigDict
 from multiscale_inversion import evaluation, parallel
 from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.files import read_bytes
 from multiscale_inversion.runs import build as setup_lib
-from multiscale_inversion.runs import data_display, display, finished, records, source
+from multiscale_inversion.runs import display, environment, recorded
 from multiscale_inversion.runs.config import resolve, validate
-from multiscale_inversion.runs.folder import METRICS, RunFolder
+from multiscale_inversion.runs.finished import FinishedRun, SeedResult
+from multiscale_inversion.runs.folder import RunFolder, about_data
 from multiscale_inversion.runs.pace import Pace
 from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
 
@@ -36,51 +38,65 @@ def train_and_evaluate(
     workdir: str,
     should_stop: Callable[[int], bool] = lambda step: False,
     command: str = '',
-) -> dict[str, Any]:
-  """Trains, evaluates on the whole test set, and writes everything into a folder.
+    config_file: str | None = None,
+) -> FinishedRun:
+  """Train, evaluate on the whole test set, and write everything to a folder.
 
-  The same call again goes on from the latest checkpoint, and on a finished run returns at once.
-  Where several processes train together, all of them call it; process 0 alone writes and shows.
+  The same call again resumes from the latest checkpoint, and returns a finished run at once.
+  If several processes train together, all of them call it; only process 0 writes and shows.
 
   Args:
     config: see `defaults`.
-    workdir: the run's folder, made where there is none.
-    should_stop: asked after each group of steps with the number of steps done; True ends the run.
-    command: recorded in the summary: how the run was started.
+    workdir: the run's folder, made if there is none.
+    should_stop: called after each group of steps with the number of steps done; True ends the run.
+    command: the command that started the run, for the summary.
+    config_file: the file that made the configuration. If the objective is a function, the file is
+      copied to the folder, and the run resumes only with the same content. If None, it is the file
+      that defines the function.
 
   Returns:
-    The content of `summary.json`.
+    The finished run, as in `summary.json`.
 
   Raises:
     UserError: for a wrong configuration, a missing data set, a folder of another run.
     StorageError: if the folder cannot be written to; the call goes on from the last checkpoint.
-    Interrupted: if `should_stop` said so; the state is saved.
+    Interrupted: if `should_stop` returned True; the state is saved.
     Diverged: if the loss or a parameter is not finite.
   """
   validate(config)
   resolved = resolve(config)
   folder = RunFolder(workdir)
-  records.check(folder, resolved)
-  if finished.is_finished(workdir):
-    return finished.read_summary(workdir)
+  # Read once: the file may change while the run trains.
+  file = _function_file(resolved, config_file)
+  folder.check_config(resolved, file)
+  if folder.is_finished():
+    return folder.summary()
   setup = setup_lib.build(config)
-  about_data = records.check_data(folder, setup.dataset)
+  data_record = folder.check_data(setup.dataset)
   main = parallel.is_main_process()
-  # As of now: the file of a user's loss may change while it trains.
-  recorded = records.as_json(resolved.to_dict())
-  with folder.claim(recorded, about_data) if main else contextlib.nullcontext():
+  config_record = recorded.as_json(resolved.to_dict(), file)
+  claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
+  with claim:
     if main:
-      data_display.show(setup.dataset, setup.sampler)
+      display.show_data(setup.dataset, setup.sampler)
     with contextlib.closing(_Run(resolved, setup, folder)) as run:
       run.train(should_stop)
-    summary = records.as_json(run.summary(command, recorded))
+    finished = run.finished(command, config_record)
     if main:
-      folder.write_summary(summary)
-  return summary
+      folder.write_summary(finished)
+  return finished
+
+
+def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:
+  """Return the content of the file that defines the objective's function; None if there is none."""
+  function = config.objective.function
+  if function is None:
+    return None
+  return recorded.source_of(function) if config_file is None else read_bytes(config_file)
 
 
 class _Run:
-  """A run under way: the training's state, and the files and the display that it feeds."""
+  """The state of a run, and the files and the display to which it writes."""
 
   def __init__(self, config: ConfigDict, setup: setup_lib.Setup, folder: RunFolder):
     self._config = config
@@ -88,13 +104,13 @@ class _Run:
     self._setup = setup
     self._steps_per_epoch = setup.sampler.steps_per_epoch
     self._num_steps = setup.training_step.num_steps
-    self._revision = source.revision()
+    self._revision = environment.revision()
     self._devices = setup.execution.devices
     self._seeds = setup.execution.seeds
     self._evaluate = evaluation.make_evaluation(
         setup.training_step.network, setup.execution, setup.training_step.matmul_precision
     )
-    # For each seed:
+    # One entry for each seed:
     self._test_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
@@ -113,14 +129,14 @@ class _Run:
     self._started = time.monotonic() - earlier_seconds
     self._saved = time.monotonic()
     main = parallel.is_main_process()
-    self._writers = SeedWriters(folder.path, self._step, self._seeds) if main else NoWriter()
+    self._writers = SeedWriters(folder, self._step, self._seeds) if main else NoWriter()
     if self._writers.num_records < num_records:
       lost = num_records - self._writers.num_records
-      warnings.warn(f'{folder}: {lost} records of {METRICS} are lost', stacklevel=1)
+      warnings.warn(f'{folder.metrics_file()}: {lost} records are lost', stacklevel=1)
     self._display = display.create() if main else display.Nothing()
 
   def _restored(self, like: Any) -> Checkpoint | None:
-    """The checkpoint to go on from; the folder is ready for those after it."""
+    """Restore the checkpoint from which to go on, and prepare the folder for later ones."""
     found = self._checkpoints.restore(like)
     step = found.step if found else 0
     (first,) = parallel.from_main_process([step])
@@ -142,7 +158,7 @@ class _Run:
     return found
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
-    """Trains to the end."""
+    """Train to the end."""
     pace = Pace()
     if self._step < self._num_steps and parallel.any_process(should_stop(self._step)):
       raise self._interrupted()  # before the compilation, which takes long
@@ -168,20 +184,20 @@ class _Run:
     return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
 
   def close(self) -> None:
-    """Waits for the checkpoint and closes the files."""
-    with contextlib.ExitStack() as stack:  # each, whatever the one before it raises
+    """Wait for the checkpoint and close the files."""
+    with contextlib.ExitStack() as stack:  # all are closed, even if one raises
       for part in (self._checkpoints, self._writers, self._display):
         stack.callback(part.close)
 
   def _next_boundary(self) -> int:
-    """The step of the next record: every so many steps of an epoch, and its end."""
+    """Return the step of the next record: every `log_every_steps`, and at the end of the epoch."""
     epoch_start = self._step - self._step % self._steps_per_epoch
     logged = self._step - epoch_start + self._config.log_every_steps
     logged -= logged % self._config.log_every_steps
     return min(epoch_start + min(logged, self._steps_per_epoch), self._num_steps)
 
   def _record(self) -> None:
-    """Writes the means since the last record and, at the end of an epoch, the test error."""
+    """Write the means since the last record and, at the end of an epoch, the test error."""
     sums = dict(self._loop_state.sums)
     if not self._setup.training_step.objective.inverts:
       sums |= self._loop.diagnose(self._loop_state.state)
@@ -238,17 +254,17 @@ class _Run:
     return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
 
   def _checkpoint(self) -> None:
-    """Saves the training, unless it is not worth going on with.
+    """Save the training.
 
     Raises:
-      Diverged: if a parameter is not finite: the checkpoints before are the last of any use.
+      Diverged: if a parameter is not finite; nothing is saved then.
     """
     loop_state = jax.device_get(self._devices.first(self._loop_state))
     state = loop_state.state
     variables = jax.device_get(self._setup.training_step.evaluated(state))
     if not all_finite((state.variables(), state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
-    self._writers.sync()  # The records of a checkpoint's past must outlast what it does.
+    self._writers.sync()  # A checkpoint must not outlast the records before it.
     notes = {
         'wall_time_s': time.monotonic() - self._started,
         'test_errors': self._test_errors,
@@ -259,33 +275,37 @@ class _Run:
     self._checkpoints.save(self._step, loop_state, notes, variables)
     self._saved = time.monotonic()
 
-  def summary(self, command: str, recorded: dict[str, Any]) -> dict[str, Any]:
-    """What `summary.json` holds; `recorded` is the configuration as `config.json` has it."""
+  def finished(self, command: str, config_record: dict[str, Any]) -> FinishedRun:
+    """Return the run, which has trained to its end.
+
+    Args:
+      command: the command that started it.
+      config_record: the content of `config.json`.
+    """
     config = self._config
-    errors = self._test_errors
-    return {
-        'test_error': statistics.mean(errors),
-        'dataset': config.data.name,
-        'network': config.network.name,
-        'objective': config.objective.name,
-        'num_labeled': self._setup.sampler.num_labeled,
-        'seed': config.seed,
-        'num_parameters': self._num_parameters,
-        'num_steps': self._num_steps,
-        'num_epochs': self._num_steps / self._steps_per_epoch,
-        'wall_time_s': round(time.monotonic() - self._started, 2),
-        'train': _rounded(mean_scalars(self._scalars)),
+    return FinishedRun(
+        test_error=statistics.mean(self._test_errors),
+        dataset=config.data.name,
+        network=config.network.name,
+        objective=config.objective.name,
+        num_labeled=self._setup.sampler.num_labeled,
+        seed=config.seed,
+        num_parameters=self._num_parameters,
+        num_steps=self._num_steps,
+        num_epochs=self._num_steps / self._steps_per_epoch,
+        wall_time_s=round(time.monotonic() - self._started, 2),
+        train=_rounded(mean_scalars(self._scalars)),
         **self._each_seed(),
-        **records.about_data(self._setup.dataset),
-        'command': command,
-        'config': recorded,
-        'hardware': records.hardware(),
-        'versions': records.versions(),
+        **about_data(self._setup.dataset),
+        command=command,
+        config=config_record,
+        hardware=environment.hardware(),
+        versions=environment.versions(),
         **self._revision,
-    }
+    )
 
   def _each_seed(self) -> dict[str, Any]:
-    """The summary's entries for several seeds."""
+    """Return the entries of a finished run of several seeds; none for a single seed."""
     errors, seeds = self._test_errors, self._seeds
     if len(seeds) == 1:
       return {}
@@ -293,10 +313,10 @@ class _Run:
         'test_error_std': statistics.stdev(errors),
         'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
-        'seeds': [
-            {'seed': seed, 'test_error': error, 'train': _rounded(scalars)}
+        'seeds': tuple(
+            SeedResult(seed=seed, test_error=error, train=_rounded(scalars))
             for seed, error, scalars in zip(seeds, errors, self._scalars, strict=True)
-        ],
+        ),
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import digits_methods
+from experiments import digits_methods, digits_topologies
 from multiscale_inversion import networks, objectives
 from multiscale_inversion.data import dataset
 from multiscale_inversion.runs import defaults
@@ -20,9 +20,16 @@ from multiscale_inversion.runs.config import chosen_options, flatten, resolve, v
 from multiscale_inversion.runs.loop import train_and_evaluate
 
 FOLDER = pathlib.Path(experiments.__file__).parent
-NAMES = sorted(
+FILES = [
   path.stem for path in FOLDER.glob('*.py')
   if path.stem != 'defaults' and re.search(r'^def get_config\(', path.read_text(), re.MULTILINE)
+]
+# A file that makes several configurations by a word: each of its own networks, one of its methods.
+NAMES = sorted(
+  name for file in FILES for name in (
+    [f'{file}:{network}' for network in digits_topologies.NETWORKS]
+    if file == 'digits_topologies' else [file]
+  )
 )
 IMAGE_SHAPES = {
   'digits': (8, 8, 1), 'mnist': (28, 28, 1), 'svhn_cropped': (32, 32, 3), 'cifar10': (32, 32, 3),
@@ -46,23 +53,23 @@ SETTINGS = {
   'digits_50': ('digits', 50, 'resnet', 'multiscale', 7, (1, 2, 32)),
   'digits_methods': ('digits', 50, 'resnet', 'fixmatch', 7, (1, 2, 32)),
   # By hand: kernels, scales and biases of each layer, and the classifier.
-  'digits_mlp': (
+  'digits_topologies:mlp': (
     'digits', 200, 'mlp', 'multiscale', 4, 64 * 256 + 2 * 256**2 + 3 * 512 + 2570
   ),
-  'digits_cnn_1d': (
+  'digits_topologies:cnn_1d': (
     'digits', 200, 'cnn_1d', 'multiscale', 4,
     5 * (8 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 1290,
   ),
-  'digits_lstm': (
+  'digits_topologies:lstm': (
     'digits', 200, 'lstm', 'multiscale', 3, 4 * 64 * (8 + 64 + 1) + 4 * 64 * (64 + 64 + 1) + 650
   ),
   # Its gates have one bias each for their input, and the candidate's state one of its own.
-  'digits_gru': (
+  'digits_topologies:gru': (
     'digits', 200, 'gru', 'multiscale', 3,
     3 * 64 * (8 + 64 + 1) + 64 + 3 * 64 * (64 + 64 + 1) + 64 + 650,
   ),
   # Patches and positions; three blocks of attention, perceptron and two norms; the last norm.
-  'digits_vit': (
+  'digits_topologies:vit': (
     'digits', 200, 'vit', 'multiscale', 5,
     (4 + 1 + 16) * 64 + 3 * (4 * 65 * 64 + 65 * 256 + 257 * 64 + 256) + 128 + 650,
   ),
@@ -97,11 +104,11 @@ SUMMARY = {
 
 
 def module_of(name):
-  return importlib.import_module(f'experiments.{name}')
+  return importlib.import_module(f'experiments.{name.partition(":")[0]}')
 
 
 def config_of(name):
-  return module_of(name).get_config()
+  return module_of(name).get_config(*name.split(':')[1:])
 
 
 def one_line(text):
@@ -150,7 +157,8 @@ def test_protocol():
 def test_docstring(name):
   doc = module_of(name).__doc__
   needed = ' --config.data.data_dir=DIR' if name == 'folder' else ''
-  command = rf'\n    python -m experiments.main --config=experiments/{name}\.py(:\S+)?{needed}\n'
+  file = name.partition(':')[0]
+  command = rf'\n    python -m experiments.main --config=experiments/{file}\.py(:\S+)?{needed}\n'
   assert re.search(command, doc)
   labels = 'all labels' if name == 'folder' else f'{SETTINGS[name][1]:,} labels'
   assert labels in doc.splitlines()[0]
@@ -279,7 +287,7 @@ def test_trains_two_steps(name, train):
 
   summary = json.loads((workdir / 'summary.json').read_text())
   assert set(summary) >= SUMMARY
-  assert summary == json.loads(json.dumps(returned))
+  assert summary == returned.to_json()
   (record,) = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
   expected = {'train/cross_entropy', 'train/entropy', 'train/reconstruction', 'test/error'}
   layers = {f'train/reconstruction/{layer}' for layer in range(num_layers)}

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import types
 import warnings
 
 import jax
@@ -18,7 +19,8 @@ from multiscale_inversion.checkpoints import Checkpoints, DamagedCheckpointWarni
 from multiscale_inversion.data import dataset
 from multiscale_inversion.errors import StorageError, UserError
 from multiscale_inversion.runs import loop as run
-from multiscale_inversion.runs import pace, writers
+from multiscale_inversion.runs import metrics, pace, writers
+from multiscale_inversion.runs.folder import RunFolder
 from tests.experiments import tiny
 
 pytestmark = [
@@ -325,15 +327,15 @@ def test_all_finite():
 def test_tails_of_metrics(tail, workdir, whole):
   with open(workdir / METRICS, 'ab') as file:
     file.write(tail)
-  assert [record['step'] for record in writers.read(str(workdir))] == [3, 4]
+  assert [record['step'] for record in RunFolder(str(workdir)).metrics()] == [3, 4]
   go_on(workdir, whole)
 
 
 def test_lost_metrics_are_said(workdir):
   (workdir / METRICS).write_bytes(b'\0' * 100)
-  with pytest.warns(UserWarning, match='2 records of metrics.jsonl are lost'):
+  with pytest.warns(UserWarning, match=r'metrics\.jsonl: 2 records are lost'):
     run.train_and_evaluate(config(), str(workdir))
-  assert [record['step'] for record in writers.read(str(workdir))] == [7]
+  assert [record['step'] for record in RunFolder(str(workdir)).metrics()] == [7]
 
 
 WRONG = [
@@ -431,12 +433,13 @@ def test_disk_full_in_the_background(workdir, whole, monkeypatch):
   go_on(workdir, whole)
 
 
-@pytest.mark.parametrize('module, name', [
-  (files, 'write_bytes'), (writers.EventsWriter, 'write_event'), (writers, 'write_bytes'),
-], ids=['json', 'events', 'metrics'])
-def test_disk_full_while_writing(module, name, workdir, whole, monkeypatch):
+@pytest.mark.parametrize('module, name, value', [
+  (files, 'os', types.SimpleNamespace(**{**vars(os), 'fsync': full})),
+  (writers.EventsWriter, 'write_event', full), (metrics, 'write_bytes', full),
+], ids=['files', 'events', 'metrics'])
+def test_disk_full_while_writing(module, name, value, workdir, whole, monkeypatch):
   with monkeypatch.context() as patch:
-    patch.setattr(module, name, full)
+    patch.setattr(module, name, value)
     with pytest.raises(StorageError, match='cannot be written: No space left on device'):
       run.train_and_evaluate(config(), str(workdir))
   go_on(workdir, whole)

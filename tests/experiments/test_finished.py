@@ -7,17 +7,21 @@ import os
 
 import pytest
 
-from experiments import mistakes, report
+from experiments import report
 from experiments.reporting import (
   by_labels,
-  differences,
   figures,
+  grouping,
   paper_tables,
   proposition_1_report,
+  results,
+  tables,
 )
+from experiments.select_learning_rate import Selection
 from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import finished, records
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.folder import RunFolder
 from tests.experiments import tiny
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(report.__file__)))
@@ -74,12 +78,12 @@ def whole_summary(**changes):
 
 def use(runs):
   """What the programs make of runs, files apart."""
-  report.table(runs)
+  tables.of_runs(runs)
   for run in runs:
-    json.dumps(records.public(run))
+    json.dumps(run.public().to_json())
     figures.title(run)
     figures._slug(run).encode()
-    differences.setting(run)
+    grouping.setting(run)
   for number in (1, 2, 3):
     paper_tables.markdown(number, runs)
     paper_tables.comma_separated(number, runs)
@@ -93,7 +97,7 @@ def test_every_value_of_a_summary():
   counts = {True: 0, False: 0}
   for path, content in damaged(summary):
     try:
-      runs = records.single_runs(finished.check_summary(content, 'there'))
+      runs = FinishedRun.from_json(content, 'there').single_runs()
     except UserError as error:
       said = str(error)
       assert said.startswith('there') and len(said) < 2500
@@ -109,12 +113,13 @@ def test_every_value_of_a_study():
   refused = 0
   for _, content in damaged(whole_summary()['proposition_1']):
     try:
-      finished.check_proposition(content, 'there')
+      measured = results.Proposition.from_json(content, 'there')
     except UserError as error:
       assert str(error).startswith('there')
       refused += 1
       continue
-    groups = proposition_1_report.grouped([{**tiny.summary(), 'proposition_1': content}])
+    assert results.Proposition.from_json(measured.to_json(), 'there') == measured
+    groups = proposition_1_report.grouped([results.MeasuredRun(tiny.finished(), measured)])
     proposition_1_report._main_table(groups)
     proposition_1_report._exponents(groups)
   assert refused > 100
@@ -127,11 +132,11 @@ def test_every_value_of_a_list_of_mistakes(tmp_path):
   }  # fmt: skip
   path = tmp_path / 'mistakes.json'
   path.write_text(json.dumps([good]))
-  assert 'a as b: 2' in mistakes.render(str(path))
+  assert 'a as b: 2' in tables.of_mistakes(results.read_mistakes(str(path)))
   for _, content in damaged([good]):
     path.write_text(json.dumps(content))
     try:
-      mistakes.render(str(path))
+      tables.of_mistakes(results.read_mistakes(str(path)))
     except UserError as error:
       assert str(error).startswith(str(path))
 
@@ -145,11 +150,11 @@ def test_what_is_wrong_is_named():
     ({'config': {'data': {}, 'network': {}}}, 'there: config: lacks objective'),
     ({'seeds': [{'seed': 1}]}, 'there: seeds: a seed lacks test_error'),
   ):
-    assert message_of(finished.check_summary, tiny.summary(**changes), 'there') == said
+    assert message_of(FinishedRun.from_json, tiny.summary(**changes), 'there') == said
   del (summary := tiny.summary())['versions']
-  assert message_of(finished.check_summary, summary, 'x') == 'x: a run lacks versions'
+  assert message_of(FinishedRun.from_json, summary, 'x') == 'x: a run lacks versions'
   config = tiny.summary()['config'] | {'network': {'width': '64'}}
-  said = message_of(finished.check_summary, tiny.summary(config=config), 'there')
+  said = message_of(FinishedRun.from_json, tiny.summary(config=config), 'there')
   assert said.startswith("there: config.network.width: '64'; allowed: a whole number")
 
 
@@ -158,9 +163,9 @@ def test_published_results_are_read():
   read = [n for n in names if 'benchmark_' not in n and not n.endswith('_mistakes.json')]
   assert len(read) > 10
   for name in read:
-    assert finished.read_runs(name)
-  assert finished.read_mistakes(os.path.join(ROOT, 'results', 'digits_50_mistakes.json'))
-  assert finished.read_propositions(os.path.join(ROOT, 'results', 'proposition_1.json'))
+    assert results.read_runs(name)
+  assert results.read_mistakes(os.path.join(ROOT, 'results', 'digits_50_mistakes.json'))
+  assert results.read_propositions(os.path.join(ROOT, 'results', 'proposition_1.json'))
 
 
 CONTENTS = {
@@ -171,8 +176,8 @@ CONTENTS = {
   'two': b'{} {}', 'nested': b'[[{}]]', 'nul': b'\x00' * 100,
 }  # fmt: skip
 READERS = (
-  finished.read_runs, finished.read_mistakes, finished.read_propositions,
-  finished.read_learning_rate,
+  results.read_runs, results.read_mistakes, results.read_propositions,
+  Selection.read,
 )  # fmt: skip
 
 
@@ -186,7 +191,7 @@ def test_content_that_is_no_result(name, tmp_path):
   folder = tmp_path / 'run'
   folder.mkdir()
   path.rename(folder / 'summary.json')
-  said = message_of(finished.read_runs, str(folder))
+  said = message_of(results.read_runs, str(folder))
   assert said.startswith(f'{folder}/summary.json')
 
 
@@ -210,7 +215,7 @@ def test_only_regular_files_are_opened(tmp_path):
   for name, said in special(tmp_path).items():
     path = str(tmp_path / name)
     for read in (*READERS, files.read_text):
-      if read is not finished.read_propositions:
+      if read is not results.read_propositions:
         assert message_of(read, path) == f'{path}: {said}'
   said = message_of(files.read_text, str(tmp_path))
   assert said == f'{tmp_path}: is a folder; allowed: a regular file'
@@ -218,10 +223,10 @@ def test_only_regular_files_are_opened(tmp_path):
 
 
 def test_folders_without_a_finished_run(tmp_path):
-  said = message_of(finished.read_runs, str(tmp_path))
+  said = message_of(results.read_runs, str(tmp_path))
   assert said == f'{tmp_path}: no finished run (summary.json)'
   os.mkfifo(tmp_path / 'summary.json')
-  said = message_of(finished.read_runs, str(tmp_path))
+  said = message_of(results.read_runs, str(tmp_path))
   assert said == f'{tmp_path}/summary.json: is a named pipe; allowed: a regular file'
 
 
@@ -232,20 +237,20 @@ def test_folders_without_a_finished_run(tmp_path):
 ])  # fmt: skip
 def test_metrics_that_are_none(content, tmp_path):
   (tmp_path / 'metrics.jsonl').write_text(content)
-  said = message_of(finished.read_metrics, str(tmp_path))
+  said = message_of(RunFolder(str(tmp_path)).metrics)
   assert said.startswith(f'{tmp_path}/metrics.jsonl')
 
 
 def test_metrics(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1, "epoch": 0.5, "train/loss": null}\n')
-  assert finished.read_metrics(str(tmp_path), keys=['train/loss'])[0]['step'] == 1
-  said = message_of(finished.read_metrics, str(tmp_path), None, ['test/error'])
+  assert RunFolder(str(tmp_path)).metrics(keys=['train/loss'])[0]['step'] == 1
+  said = message_of(RunFolder(str(tmp_path)).metrics, None, ['test/error'])
   assert said == f'{path}: record 1: it lacks test/error'
   path.unlink()
-  assert message_of(finished.read_metrics, str(tmp_path)) == f'{path}: no such file'
+  assert message_of(RunFolder(str(tmp_path)).metrics) == f'{path}: no such file'
   os.mkfifo(path)
-  assert 'is a named pipe' in message_of(finished.read_metrics, str(tmp_path))
+  assert 'is a named pipe' in message_of(RunFolder(str(tmp_path)).metrics)
 
 
 HOSTILE = ('../../escaped', '/etc/x', '..', 'a/b', 'a\nb', '\x00', '$x_', 'é|\udcff', 'n' * 5000)
@@ -257,7 +262,7 @@ def test_names_do_not_lead_out_of_the_folder(name, tmp_path):
   for labels in (20, 50):
     run = tiny.summary(dataset=name, network=name, objective=name, num_labeled=labels)
     run['config']['data'] = {'note': name, 'num_labeled': labels}
-    runs.append(finished.check_summary(run, 'there'))
+    runs.append(FinishedRun.from_json(run, 'there'))
   out = tmp_path / 'in' / 'out'
   out.mkdir(parents=True)
   (path,) = by_labels.draw(runs, str(out))
@@ -265,5 +270,5 @@ def test_names_do_not_lead_out_of_the_folder(name, tmp_path):
   slug = figures._slug(runs[0])
   assert '/' not in slug and not slug.startswith('.') and len(os.fsencode(slug)) <= 200
   assert [entry.name for entry in tmp_path.iterdir()] == ['in']
-  assert len(report.table(runs).splitlines()) == 4
+  assert len(tables.of_runs(runs).splitlines()) == 4
   assert [os.path.basename(path)] == os.listdir(out)

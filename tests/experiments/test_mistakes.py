@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import mistakes
+from experiments.reporting import tables
 from multiscale_inversion import UserError
 from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
@@ -33,10 +34,10 @@ def test_a_run_of_two_seeds(tmp_path):
   found = mistakes.of_folder(str(tmp_path))
   recorded = json.loads((tmp_path / 'summary.json').read_text())['seeds']
   for one, theirs in zip(found, recorded, strict=True):
-    assert one['seed'] == theirs['seed']
-    assert one['test_error'] == pytest.approx(theirs['test_error'])
-    assert sum(count for *_, count in one['confusions']) == round(5 * one['test_error'])
-  assert mistakes.table(found).splitlines()[2].startswith('| multiscale | 0 | ')
+    assert one.seed == theirs['seed']
+    assert one.test_error == pytest.approx(theirs['test_error'])
+    assert sum(count for *_, count in one.confusions) == round(5 * one.test_error)
+  assert tables.of_mistakes(found).splitlines()[2].startswith('| multiscale | 0 | ')
 
 
 def test_no_run(tmp_path):

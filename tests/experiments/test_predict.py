@@ -14,11 +14,13 @@ from PIL import Image
 import multiscale_inversion
 from experiments import predict
 from experiments.reporting import figures
+from multiscale_inversion.cli import text
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs import data_display
+from multiscale_inversion.runs import display
 from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs.finished import FinishedRun
 from tests.experiments import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
@@ -55,7 +57,7 @@ def trained(tmp_path_factory):
     'data.name': 'folder', 'data.data_dir': str(folder), 'data.num_labeled': None,
     'data.image_size': 12, 'network.width': 6, 'batch_size': 20, 'num_steps': 100,
   })
-  summary = run.train_and_evaluate(config, str(workdir))
+  summary = run.train_and_evaluate(config, str(workdir)).to_json()
   return folder, workdir, summary
 
 
@@ -80,27 +82,27 @@ def test_fewer_labels(trained, tmp_path):
     'data.name': 'folder', 'data.data_dir': str(folder), 'data.num_labeled': 4,
     'batch_size': 20, 'num_steps': 1, 'data.channels': 1, 'data.image_size': 8,
   }
-  summary = run.train_and_evaluate(tiny.config(**changes), str(tmp_path))
+  summary = run.train_and_evaluate(tiny.config(**changes), str(tmp_path)).to_json()
   assert summary['num_labeled'] == 4 and summary['image_shape'] == [8, 8, 1]
   assert summary['num_epochs'] == pytest.approx(1 / 3)  # 32 unlabeled images
 
 
 def test_figures_name_the_classes(trained):
   _, workdir, summary = trained
-  figure = figures.reconstructions(str(workdir), summary)
+  figure = figures.reconstructions(str(workdir), FinishedRun.from_json(summary, 'there'))
   titles = [axes.get_title() for axes in figure.axes]
   assert len(titles) == 8
   assert sorted(titles[:4]) == ['lower part'] * 2 + ['upper part'] * 2
 
 
 def test_skipped_images_are_shown_up_to_some_number(capsys):
-  data_display.show_skipped([Skipped(f'{n}.png', 'broken') for n in range(12)])
+  display.show_skipped([Skipped(f'{n}.png', 'broken') for n in range(12)])
   lines = capsys.readouterr().err.splitlines()
   assert lines[:10] == [f'warning: {n}.png: broken' for n in range(10)]
   assert lines[10:] == ['warning: 12 images were skipped, 2 more than are named above']
-  data_display.show_skipped([Skipped('a.png', 'broken')])
+  display.show_skipped([Skipped('a.png', 'broken')])
   assert capsys.readouterr().err.splitlines()[1:] == ['warning: 1 image was skipped']
-  data_display.show_skipped([])
+  display.show_skipped([])
   assert capsys.readouterr().err == ''
 
 
@@ -218,12 +220,12 @@ def test_grey_images():
 def test_a_line_says_what_was_read():
   images, labels = np.zeros((7, 2, 2, 1), np.uint8), np.array([0, 0, 1, 2, -1, -1, 2], np.int32)
   dataset = Dataset('mine', images, labels, images[:3], labels[:3], ('a', 'NaN', 'c'))
-  assert data_display.describe(dataset, Sampler(3, 4, 1, 1)) == (
+  assert display.describe_data(dataset, Sampler(3, 4, 1, 1)) == (
     'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes, with a label + for testing: '
     'a: 2 + 2, NaN: 1 + 1, c: 2 + 0'
   )
   many = dataset._replace(class_names=tuple('abcdefghijklm'))
-  assert data_display.describe(many, Sampler(3, 4, 1, 1)).endswith(', i: 0 + 0, j: 0 + 0, 3 more')
+  assert display.describe_data(many, Sampler(3, 4, 1, 1)).endswith(', i: 0 + 0, j: 0 + 0, 3 more')
 
 
 # Names of pictures, and where they go.
@@ -243,7 +245,7 @@ def test_names_are_found_in_linear_time(stems, monkeypatch):
       looked += 1
       return super().__contains__(name)
 
-  monkeypatch.setattr(predict, 'set', Counted, raising=False)
+  monkeypatch.setattr(text, 'set', Counted, raising=False)
   names = predict._file_names([f'{n}/{stem}.png' for n, stem in enumerate(stems)])
   assert len({*names.values()}) == len(stems)
   assert len(stems) <= looked <= 4 * len(stems)

@@ -11,13 +11,15 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import proposition_1, report, sweep
-from experiments.reporting import proposition_1_report, restoring
+from experiments import proposition_1, sweep
+from experiments.reporting import proposition_1_report
+from experiments.reporting.results import read_runs
 from experiments.studies import settings
 from multiscale_inversion import objectives
 from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
+from multiscale_inversion.runs.folder import RunFolder
 from tests.experiments import tiny
 
 CHANGES = {'network.width': 2, 'batch_size': 620, 'num_epochs': 1}
@@ -73,7 +75,7 @@ def test_the_file_holds_what_is_finished(studied):
       (3, 'multiscale', 'none'),
       (3, 'multiscale', 'gaussian'),
   ]
-  assert runs == report.load_runs([str(out)])
+  assert runs == [one.to_json() for one in read_runs(str(out))]
   assert str(out.parents[1]) not in out.read_text()
   for each in runs:
     measured = each['proposition_1']
@@ -99,7 +101,7 @@ def test_the_measurement(studied):
   (_, job, *_), out = studied
   measured = json.loads(out.read_text())[1]['proposition_1']['trained']
   summary = json.loads(pathlib.Path(job.folder, 'summary.json').read_text())
-  setup, state = restoring.trained(job.folder, summary)
+  setup, state = proposition_1.restore(job.folder, RunFolder(job.folder).summary())
   assert int(state.step) == summary['num_steps'] == 4
   data, keys = setup.train_data, setup.keys
 

@@ -78,7 +78,7 @@ def test_the_values_decide_whether_a_run_goes_on(tmp_path, quick_compilation):
   with pytest.raises(run.Interrupted):
     run.train_and_evaluate(spelled, str(tmp_path), lambda step: step >= 1)
   named = tiny.config(num_steps=3, recipe='few_labels')
-  summary = run.train_and_evaluate(named, str(tmp_path))
+  summary = run.train_and_evaluate(named, str(tmp_path)).to_json()
   recorded = json.loads((tmp_path / 'config.json').read_text())
   assert recorded['network']['dropout_rate'] == 0.1 == summary['config']['network']['dropout_rate']
   with pytest.raises(UserError, match=r'network\.batch_norm_inverse was'):

@@ -8,10 +8,11 @@ import matplotlib.image
 import pytest
 
 from experiments import report
-from experiments.reporting import by_labels
+from experiments.reporting import by_labels, tables
+from experiments.reporting.results import read_all
 from multiscale_inversion import UserError
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.runs import records
+from multiscale_inversion.runs.finished import FinishedRun, public_command
 from tests.experiments import tiny
 
 
@@ -22,12 +23,32 @@ def _run(objective, seed, error, unlabeled='entropy', **network):
   return tiny.summary(objective=objective, seed=seed, test_error=error, config=config)
 
 
+def typed(runs):
+  return [FinishedRun.from_json(run, 'there') for run in runs]
+
+
+def table(runs):
+  return tables.of_runs(typed(runs))
+
+
+def paired(runs):
+  return tables.paired(typed(runs))
+
+
+def side_by_side(runs):
+  return tables.side_by_side(typed(runs))
+
+
+def points(runs):
+  return by_labels.points(typed(runs))
+
+
 def test_runs_that_differ_in_their_seed_share_a_row():
   errors = [9.5, 4.25, 3.0]
   runs = [_run('multiscale', seed, errors[seed]) for seed in (2, 0, 1)]
   runs += [_run('global', 0, 7.0), _run('multiscale', 0, 8.0, pooling='max')]
   runs += [_run(name, 0, 5.0, 'information') for name in ('supervised', 'entropy')]
-  lines = report.table(runs).splitlines()[2:]
+  lines = table(runs).splitlines()[2:]
   mean, deviation = statistics.mean(errors), statistics.stdev(errors)
   assert lines == [
       f'| digits | 50 | Resnet2-32 | multiscale | 40 | {mean:.2f} ± {deviation:.2f} '
@@ -42,14 +63,14 @@ def test_runs_that_differ_in_their_seed_share_a_row():
 def test_runs_on_other_data_have_a_row_of_their_own():
   runs = [_run('multiscale', 0, 5.0), _run('multiscale', 0, 12.0)]
   runs[1]['config']['data']['note'] = 'flowers'
-  lines = report.table(runs).splitlines()[2:]
+  lines = table(runs).splitlines()[2:]
   assert lines[0].endswith('| 40 | 5.00 | 0: 5.00 |')
   assert lines[1].endswith('| 40 | 12.00 | 0: 12.00 |')
 
 
 def test_a_seed_that_is_given_twice_counts_once():
   runs = [_run('multiscale', seed, error) for seed, error in [(0, 3.0), (1, 5.0), (0, 4.0)]]
-  assert '| 4.00 ± 1.41 | 0: 3.00, 1: 5.00 |' in report.table(runs)
+  assert '| 4.00 ± 1.41 | 0: 3.00, 1: 5.00 |' in table(runs)
 
 
 def test_a_column_says_what_rows_differ_in():
@@ -59,7 +80,7 @@ def test_a_column_says_what_rows_differ_in():
     # The default, whether a version of the project recorded it or not.
     _run('multiscale', 1, 9.0, batch_norm_inverse='frozen'),
   ]
-  assert report.table(runs).splitlines() == [
+  assert table(runs).splitlines() == [
     '| data set | labels | network | objective | changes | epochs | test error, % (mean ± std) '
     '| by seed |',
     '| --- | --- | --- | --- | --- | --- | --- | --- |',
@@ -78,7 +99,7 @@ def test_names_that_a_users_file_registers():
   spelled = _run('multiscale', 1, 9.0)
   spelled['config']['network']['name'] = spelled['network'] = 'a_users_own'
   spelled['config']['objective'] |= {'reduction': 'batch', 'stop_target': False}  # its defaults
-  (line,) = report.table([known, spelled]).splitlines()[2:]
+  (line,) = table([known, spelled]).splitlines()[2:]
   assert line.endswith('| 8.50 ± 0.71 | 0: 8.00, 1: 9.00 |')
 
 
@@ -87,7 +108,7 @@ def test_paired_differences():
   runs += [_run('global', seed, error) for seed, error in enumerate([4.0, 7.0, 7.0, 99.0])]
   runs.append(_run('entropy', 1, 3.0))
   # 1, 3 and 2: mean 2, standard deviation 1.
-  assert report.paired(runs).splitlines()[2:] == [
+  assert paired(runs).splitlines()[2:] == [
     '| global | 3 | +2.00 | 0.58 | 3.5 |', '| entropy | 1 | -1.00 | nan | nan |',
   ]
 
@@ -98,14 +119,14 @@ def test_methods_side_by_side():
   runs.append(_run('fixmatch', 0, 2.0))
   runs.append(_run('pi_model', 3, 6.33333333))  # without a partner
   # -1, -3 and -2: mean -2, standard deviation 1.
-  assert report.side_by_side(runs).splitlines()[2:] == [
+  assert side_by_side(runs).splitlines()[2:] == [
     '| pi model | 6.33 ± 1.25 | 4.33 ± 1.53 | -2.00 ± 0.58 | 3 |',
     '| fixmatch | 2.00 | not measured |  | 1 |',
   ]
   with pytest.raises(UserError, match='fixmatch occurs in several settings'):
-    report.side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
+    side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
   with pytest.raises(UserError, match=r'pi_model\+multiscale occurs without pi_model'):
-    report.side_by_side(runs[3:6])
+    side_by_side(runs[3:6])
 
 
 def test_errors_against_the_number_of_labels(tmp_path):
@@ -117,19 +138,19 @@ def test_errors_against_the_number_of_labels(tmp_path):
   for run in runs:
     run['config'] = {**run['config'], 'data': {'num_labeled': run['num_labeled']}}
   # Of two values 2 apart: standard deviation sqrt(2), standard error 1.
-  assert by_labels.points(runs) == {
+  assert points(runs) == {
     'global': [(100, 7.0, pytest.approx(math.nan, nan_ok=True))],
     'multiscale': [(20, 12.0, pytest.approx(3)), (50, 5.0, pytest.approx(1))],
   }
   # Other options, another curve; a seed again, the first run.
   other = _run('multiscale', 0, 1.0) | {'num_labeled': 50}
   other['config']['objective']['reduction'] = 'group'
-  curves = by_labels.points([*runs, other, runs[0] | {'test_error': 99.0}])
+  curves = points([*runs, other, runs[0] | {'test_error': 99.0}])
   assert sorted(curves) == ['global', 'multiscale', 'multiscale, 2']
   assert sorted(len(curves[name]) for name in curves) == [1, 1, 2]
   assert {mean for curve in curves.values() for _, mean, _ in curve} == {7.0, 12.0, 5.0, 1.0}
   alone = _run('multiscale', 0, 8.0, pooling='max')  # a network with one number of labels
-  (path,) = by_labels.draw([*runs, alone], str(tmp_path))
+  (path,) = by_labels.draw(typed([*runs, alone]), str(tmp_path))
   assert path.endswith('digits_by_labels.png')
   assert matplotlib.image.imread(path).shape[1] > 600
 
@@ -140,7 +161,7 @@ def test_reads_folders_and_files_and_renews_tables(tmp_path):
   (folder / 'summary.json').write_text(json.dumps(_run('global', 0, 7.0)))
   file = tmp_path / 'runs.json'
   file.write_text(json.dumps([_run('global', 1, 9.0)]))
-  assert [run['test_error'] for run in report.load_runs([str(folder), str(file)])] == [7.0, 9.0]
+  assert [run.test_error for run in read_all([str(folder), str(file)])] == [7.0, 9.0]
 
   page = tmp_path / 'page.md'
   page.write_text('a\n<!-- table: runs.json -->\nold\n<!-- end of table -->\nz\n')
@@ -152,16 +173,16 @@ def test_reads_folders_and_files_and_renews_tables(tmp_path):
 
 def test_errors_name_the_path(tmp_path):
   with pytest.raises(UserError, match='no finished run'):
-    report.load_runs([str(tmp_path)])
+    read_all([str(tmp_path)])
   with pytest.raises(UserError, match=r'absent\.json: no such file'):
-    report.load_runs([str(tmp_path / 'absent.json')])
+    read_all([str(tmp_path / 'absent.json')])
   broken = tmp_path / 'broken.json'
   broken.write_text('[{"dataset": "digits"}]')
-  with pytest.raises(UserError, match='lacks network, objective'):
-    report.load_runs([str(broken)])
+  with pytest.raises(UserError, match='lacks test_error, network, objective'):
+    read_all([str(broken)])
   broken.write_text('[{')
   with pytest.raises(UserError, match='not JSON'):
-    report.load_runs([str(broken)])
+    read_all([str(broken)])
   page = tmp_path / 'page.md'
   page.write_text('nothing')
   with pytest.raises(UserError, match='no table between'):
@@ -169,13 +190,13 @@ def test_errors_name_the_path(tmp_path):
 
 
 def test_published_runs_hold_no_folder_of_the_machine():
-  run = {
-    'test_error': 1.0,
-    'config': {'seed': 0, 'data': {'name': 'mnist', 'data_dir': '/home/me/data'}},
-    'command': 'python -m experiments.main --config=a.py --workdir=/home/me/x'
+  run = tiny.summary(
+    test_error=1.0,
+    config=tiny.summary()['config'] | {'data': {'name': 'mnist', 'data_dir': '/home/me/data'}},
+    command='python -m experiments.main --config=a.py --workdir=/home/me/x'
     " '--config.data.note=a b' --config.data.data_dir=/home/me/data --config.seed=1",
-  }
-  public = records.public(run)
+  )
+  public = FinishedRun.from_json(run, 'there').public().to_json()
   assert '/home' not in str(public)
   assert public['command'] == (
     "python -m experiments.main --config=a.py --workdir=DIR '--config.data.note=a b'"
@@ -188,7 +209,7 @@ def test_published_runs_hold_no_folder_of_the_machine():
 def test_public_commands_name_no_folder_among_other_changes():
   command = 'python -m experiments.sweep --set=data.data_dir=../me/data,num_epochs=1 --seeds=0'
   expected = 'python -m experiments.sweep --set=data.data_dir=DIR,num_epochs=1 --seeds=0'
-  assert records.public_command(command) == expected
+  assert public_command(command) == expected
 
 
 # The program, and what it writes to.
@@ -219,7 +240,7 @@ def test_the_program(program, results, tmp_path):
   assert status == 0 and '| 0.50 ± 0.71 | 0: 0.00, 1: 1.00 |' in said
   out = tmp_path / 'new' / 'out'
   assert (out / 'table.md').read_text() == said
-  assert report.load_runs([str(out / 'runs.json')])[1]['test_error'] == 1
+  assert read_all([str(out / 'runs.json')])[1].test_error == 1
   assert sorted(path.suffix for path in out.iterdir()) == ['.csv'] * 3 + ['.json'] + ['.md'] * 4
 
 
@@ -284,6 +305,6 @@ def test_a_page_keeps_its_line_ends_its_link_and_its_permissions(program, result
 
 def test_a_table_of_names_with_signs_of_its_own():
   run = tiny.summary(dataset='a|b\nc')
-  line = report.table([run]).splitlines()[2]
+  line = table([run]).splitlines()[2]
   assert line.startswith(r'| a\|b\nc | 50 | ')
-  assert len(report.table([run]).splitlines()) == 3
+  assert len(table([run]).splitlines()) == 3

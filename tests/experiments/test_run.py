@@ -137,7 +137,7 @@ def start():
 def whole(tmp_path_factory, start):
   """A run without interruption, its dispatches of the size that its own pace gives them."""
   workdir = tmp_path_factory.mktemp('whole')
-  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command')
+  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command').to_json()
   progress, notes = checkpoint(workdir, start)
   return {'workdir': workdir, 'summary': as_json(summary), 'progress': progress, 'notes': notes}
 
@@ -261,7 +261,7 @@ def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypat
   _, notes = checkpoint(workdir, start)
   loops = watch(monkeypatch, '_steps')
   group_by(monkeypatch, 100)
-  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command')
+  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command').to_json()
   check_same_run(workdir, whole, start)
   assert without_time(summary) == without_time(whole['summary'])
   assert summary['wall_time_s'] > round(notes['wall_time_s'], 2)  # the time before counts
@@ -321,7 +321,7 @@ def test_killed_between_checkpoints_in_time(whole, start, tmp_path, monkeypatch)
 def test_killed_before_the_summary(whole, tmp_path):
   workdir = shutil.copytree(whole['workdir'], tmp_path / 'run')
   (workdir / 'summary.json').unlink()
-  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command')
+  summary = run.train_and_evaluate(make_config(), str(workdir), command='the command').to_json()
   assert without_time(summary) == without_time(whole['summary'])
 
 
@@ -343,7 +343,7 @@ def files(workdir):
 def test_finished_run_is_not_trained_again(whole, monkeypatch):
   no_training(monkeypatch)
   before = files(whole['workdir'])
-  assert run.train_and_evaluate(make_config(), str(whole['workdir'])) == whole['summary']
+  assert run.train_and_evaluate(make_config(), str(whole['workdir'])).to_json() == whole['summary']
   assert files(whole['workdir']) == before
 
 
@@ -428,7 +428,7 @@ def test_a_summary_has_the_loss_as_it_was_at_the_start(tmp_path):
     path.write_text('# A line more.\n' + path.read_text())
     return False
 
-  summary = run.train_and_evaluate(config, str(tmp_path / 'run'), edit)
+  summary = run.train_and_evaluate(config, str(tmp_path / 'run'), edit).to_json()
   recorded = json.loads((tmp_path / 'run' / 'config.json').read_text())
   assert summary['config']['objective'] == recorded['objective']
   assert path.read_text().startswith('# A line more.')
@@ -444,7 +444,7 @@ def test_a_summary_has_the_loss_as_it_was_at_the_start(tmp_path):
 def test_what_may_change(changes, whole, monkeypatch):
   no_training(monkeypatch)
   config = make_config(**changes)
-  assert run.train_and_evaluate(config, str(whole['workdir'])) == whole['summary']
+  assert run.train_and_evaluate(config, str(whole['workdir'])).to_json() == whole['summary']
 
 
 def test_configuration_is_left_as_it_was(tmp_path, monkeypatch):
@@ -464,7 +464,7 @@ def test_configuration_is_left_as_it_was(tmp_path, monkeypatch):
 ], ids=lambda changes: changes['objective.name'])
 def test_objectives(changes, tmp_path):
   """Multiscale is the other tests'."""
-  summary = run.train_and_evaluate(make_config(num_steps=2, **changes), str(tmp_path))
+  summary = run.train_and_evaluate(make_config(num_steps=2, **changes), str(tmp_path)).to_json()
   (record,) = records_of(tmp_path)
   assert summary['objective'] == changes['objective.name'] and record['step'] == 2
   names = {'train/loss', 'train/cross_entropy', 'train/entropy', 'train/reconstruction'}

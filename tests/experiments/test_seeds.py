@@ -5,11 +5,13 @@ import statistics
 
 import pytest
 
-from experiments import main, report
-from experiments.reporting import figures
+from experiments import main
+from experiments.reporting import figures, tables
+from experiments.reporting.results import read_runs
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
-from multiscale_inversion.runs import records, writers
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.folder import RunFolder
 from tests.experiments import tiny
 
 SEEDS = (3, 4, 5)
@@ -33,7 +35,7 @@ def single(tmp_path_factory):
   found = {}
   for seed in SEEDS:
     folder = tmp_path_factory.mktemp(f'single_{seed}')
-    summary = run.train_and_evaluate(make_config(seed=seed), str(folder))
+    summary = run.train_and_evaluate(make_config(seed=seed), str(folder)).to_json()
     found[seed] = lines(folder), summary
   assert len({summary['train']['train/loss'] for _, summary in found.values()}) == len(SEEDS)
   return found
@@ -42,7 +44,7 @@ def single(tmp_path_factory):
 @pytest.mark.parametrize('mode', ['vectorized', 'sequential'])
 def test_each_seed_is_its_single_run(tmp_path, single, mode):
   config = make_config(num_seeds=len(SEEDS), seeds_mode=mode)
-  summary = run.train_and_evaluate(config, str(tmp_path))
+  summary = run.train_and_evaluate(config, str(tmp_path)).to_json()
   for seed in SEEDS:
     records, own = single[seed]
     found = lines(tmp_path / f'seed_{seed}')
@@ -68,37 +70,43 @@ def test_each_seed_is_its_single_run(tmp_path, single, mode):
 
 def test_a_record_of_each_seed_says_what_ran():
   """Its own error and scalars, the program's time and configuration."""
-  summary = {
-    'test_error': 2.0, 'test_error_std': 1.4, 'train': {'train/loss': 5.0}, 'wall_time_s': 60.0,
-    'wall_time_shared_by': 2, 'seed': 3, 'config': {'seed': 3, 'num_seeds': 2}, 'commit': 'abc',
-    'seeds': [
-      {'seed': 3, 'test_error': 1.0, 'train': {'train/loss': 4.0}},
-      {'seed': 4, 'test_error': 3.0, 'train': {'train/loss': 6.0}},
-    ],
+  shared = tiny.summary(
+    wall_time_s=60.0, wall_time_shared_by=2, commit='abc', commit_dirty=False,
+    config=tiny.summary()['config'] | {'seed': 3, 'num_seeds': 2}, later_key=[1],
+  )
+  del shared['train']
+  seeds = [
+    {'seed': 3, 'test_error': 1.0, 'train': {'train/loss': 4.0}},
+    {'seed': 4, 'test_error': 3.0, 'train': {'train/loss': 6.0}},
+  ]
+  summary = shared | {
+    'seed': 3, 'test_error': 2.0, 'test_error_std': 1.4, 'train': {'train/loss': 5.0},
+    'seeds': seeds,
   }
-  shared = {
-    'wall_time_s': 60.0, 'wall_time_shared_by': 2, 'config': {'seed': 3, 'num_seeds': 2},
-    'commit': 'abc',
-  }
-  found = records.single_runs(summary)
-  assert found == [own | shared for own in summary['seeds']]
-  assert [records.single_runs(one) for one in found] == [[one] for one in found]  # as published
-  # Of a version that recorded their means alone, none is claimed to be a seed's own.
+
+  def single(content):
+    return [one.to_json() for one in FinishedRun.from_json(content, 'there').single_runs()]
+
+  assert FinishedRun.from_json(summary, 'there').to_json() == summary
+  found = single(summary)
+  assert found == [shared | own for own in seeds]
+  assert [single(one) for one in found] == [[one] for one in found]  # as published
+  # A version that recorded the means only: they are not claimed to be a seed's own.
   older = {key: value for key, value in summary.items() if key != 'wall_time_shared_by'}
-  older['seeds'] = [{k: v for k, v in own.items() if k != 'train'} for own in summary['seeds']]
-  assert records.single_runs(older) == [own | shared for own in older['seeds']]
+  older['seeds'] = [{k: v for k, v in own.items() if k != 'train'} for own in seeds]
+  assert single(older) == [shared | own for own in older['seeds']]
 
 
 def test_the_last_line_says_whose_the_error_is():
-  summary = {
-    'dataset': 'digits', 'num_labeled': 50, 'objective': 'global', 'seed': 2, 'test_error': 4.0,
-    'num_epochs': 10.0, 'wall_time_s': 7.2,
-  }
-  assert main.finished(summary, 'x') == (
+  summary = tiny.summary(
+    objective='global', seed=2, test_error=4.0, num_epochs=10.0, wall_time_s=7.2
+  )
+  assert main.last_line(FinishedRun.from_json(summary, 'there'), 'x') == (
     'finished: digits, 50 labels, global, seed 2: test error 4.00 % after 10 epochs in 7 s; see x'
   )
   summary |= {'test_error_std': 1.5, 'seeds': [{'seed': n, 'test_error': 4} for n in (2, 3, 4)]}
-  assert 'global, seeds 2 to 4: mean test error 4.00 ± 1.50 % after' in main.finished(summary, 'x')
+  said = main.last_line(FinishedRun.from_json(summary, 'there'), 'x')
+  assert 'global, seeds 2 to 4: mean test error 4.00 ± 1.50 % after' in said
 
 
 def test_resumed_seeds(tmp_path, single):
@@ -110,9 +118,9 @@ def test_resumed_seeds(tmp_path, single):
     for one, other in zip(lines(tmp_path / f'seed_{seed}'), single[seed][0], strict=True):
       assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
   with pytest.raises(UserError, match='seed_9: no such folder'):
-    writers.read(str(tmp_path), 9)
+    RunFolder(str(tmp_path)).metrics(9)
   # A figure is one seed's, not the mean's.
-  for seed, of_one in zip(SEEDS, records.single_runs(summary), strict=True):
+  for seed, of_one in zip(SEEDS, summary.single_runs(), strict=True):
     figure = figures.curves(str(tmp_path), of_one)
     assert f'seed {seed}' in figure.get_suptitle()
     accuracies = figure.axes[2].lines[0].get_ydata()
@@ -133,7 +141,7 @@ def test_the_report_counts_each_seed(tmp_path, single):
   }
   path = tmp_path / 'runs.json'
   path.write_text(json.dumps([summary, {**single[5][1], 'test_error': 5.0}]))
-  (row,) = report.table(report.load_runs([str(path)])).splitlines()[2:]
+  (row,) = tables.of_runs(read_runs(str(path))).splitlines()[2:]
   assert '| 3.00 ± 2.00 | 3: 1.00, 4: 3.00, 5: 5.00 |' in row
 
 

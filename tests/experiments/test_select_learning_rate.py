@@ -32,24 +32,25 @@ def test_a_loss_that_grows_with_its_weights(
   config.objective.name = method
 
   def records(folder, keys):
-    loss = [2.0, 1.0] if folder.endswith('0.0002') else [2.0, 3.0]
-    entropies = [2.0, 1.0] if folder.endswith('0.0002') else cross_entropy
+    loss = [2.0, 1.0] if str(folder).endswith('0.0002') else [2.0, 3.0]
+    entropies = [2.0, 1.0] if str(folder).endswith('0.0002') else cross_entropy
     return [
       {'train/loss': one, 'train/cross_entropy': other}
       for one, other in zip(loss, entropies, strict=True)
     ]
 
   monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', lambda *unused: None)
-  monkeypatch.setattr(select_learning_rate.finished, 'read_metrics', records)
-  rate, reasons = select_learning_rate.select(config, str(tmp_path), _NeverStop())
-  assert rate == selected and len(reasons) == (2 if selected == 0.0002 else 0)
+  monkeypatch.setattr(select_learning_rate.RunFolder, 'metrics', records)
+  found = select_learning_rate.select(config, str(tmp_path), _NeverStop())
+  assert found.learning_rate == selected
+  assert len(found.diverged) == (2 if selected == 0.0002 else 0)
 
 
 @pytest.mark.parametrize(('diverging', 'selected'), [((), 0.02), ((0.02,), 0.002)])
 def test_the_greatest_that_does_not_diverge(tmp_path, monkeypatch, diverging, selected):
   tried = []
 
-  def train(config, workdir, should_stop, command):
+  def train(config, workdir, should_stop, command, config_file):
     tried.append(config.learning_rate)
     if config.learning_rate in diverging:
       raise Diverged('the loss is nan')
@@ -57,10 +58,10 @@ def test_the_greatest_that_does_not_diverge(tmp_path, monkeypatch, diverging, se
   monkeypatch.setattr(select_learning_rate, 'train_and_evaluate', train)
   records = [{'train/loss': 2.0}, {'train/loss': 1.0}]
   read = lambda folder, keys: records
-  monkeypatch.setattr(select_learning_rate.finished, 'read_metrics', read)
-  rate, reasons = select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
-  assert rate == selected and tried == [*diverging, selected]
-  assert reasons == {str(rate): 'the loss is nan' for rate in diverging}
+  monkeypatch.setattr(select_learning_rate.RunFolder, 'metrics', read)
+  found = select_learning_rate.select(digits_50.get_config(), str(tmp_path), _NeverStop())
+  assert found.learning_rate == selected and tried == [*diverging, selected]
+  assert found.diverged == {str(rate): 'the loss is nan' for rate in diverging}
 
 
 def test_with_all_rates_diverging_the_error_says_so(tmp_path, monkeypatch):
@@ -78,6 +79,6 @@ def test_trains_for_real(tmp_path, quick_compilation):
   config.network.blocks_per_group = 1
   config.num_steps = 30
   config.log_every_steps = 10
-  rate, _ = select_learning_rate.select(config, str(tmp_path), _NeverStop())
+  rate = select_learning_rate.select(config, str(tmp_path), _NeverStop()).learning_rate
   assert rate in select_learning_rate.RATES
   assert (tmp_path / f'learning_rate_{rate}' / 'summary.json').exists()

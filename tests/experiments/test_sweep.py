@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from experiments import report, sweep
+from experiments import sweep
 from experiments.main import StopRequest
-from experiments.reporting import aggregation, figures, paper_tables
+from experiments.reporting import figures, grouping, paper_tables
+from experiments.reporting.results import read_all
 from experiments.studies import paper, settings
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.config import validate
+from tests.experiments import tiny
 
 CHANGES = {
   'network.blocks_per_group': 1, 'network.width': 2, 'batch_size': 620, 'num_epochs': 2,
@@ -57,7 +59,7 @@ def folders(swept):
 
 
 def test_runs(swept):
-  found = {(s['objective'], s['seed']) for s in report.load_runs(folders(swept))}
+  found = {(run.objective, run.seed) for run in read_all(folders(swept))}
   assert found == {(o, seed) for o in ('global', 'multiscale') for seed in (0, 3)}
   summary = json.loads((swept / 'digits_50/multiscale/seed_3/summary.json').read_text())
   assert summary['command'] == 'the command'
@@ -74,8 +76,8 @@ def test_a_finished_run_of_another_configuration_is_not_passed_off_as_this_one(s
 def test_vectorized(tmp_path):
   jobs = sweep.make_jobs(['digits_50/entropy'], [1, 2], CHANGES, str(tmp_path), vectorized=True)
   assert sweep.run_jobs(jobs, Never(), '', None) == []
-  runs = report.load_runs([str(tmp_path / 'digits_50/entropy/seeds_1-2')])
-  assert [r['seed'] for r in runs] == [1, 2]
+  runs = read_all([str(tmp_path / 'digits_50/entropy/seeds_1-2')])
+  assert [one.seed for one in runs] == [1, 2]
   with pytest.raises(UserError, match='successive'):
     sweep.make_jobs(['digits_50/entropy'], [1, 3], CHANGES, str(tmp_path), vectorized=True)
 
@@ -154,13 +156,13 @@ def test_settings():
 
 
 def summaries(name, errors, **changes):
-  """Finished runs of a setting, as files hold them."""
+  """Finished runs of a setting."""
   runs = []
   for seed, error in errors.items():
     config = settings.config(name)
     config.update_from_flattened_dict({'seed': seed, **changes})
     resolved = json.loads(json.dumps(run.resolve(config).to_dict()))
-    runs.append({'seed': seed, 'test_error': error, 'config': resolved})
+    runs.append(tiny.finished(seed=seed, test_error=error, config=resolved))
   return runs
 
 
@@ -212,7 +214,7 @@ def test_settings_of_one_row_are_not_pooled():
     '9.00 (1 seed; JPEG copy); 8.00 (1 seed; PNG copy)'
   )
   # The tables of runs tell the same settings apart.
-  assert len(aggregation.by_setting(runs)) == 2
+  assert len(grouping.by_setting(runs)) == 2
 
 
 def test_published_numbers():
@@ -248,7 +250,7 @@ def test_figures(swept, tmp_path):
 def test_reconstructions_are_those_of_the_trained_network(swept):
   """Their mean error is near the training's last record, for an inverse through the batch."""
   (folder,) = [f for f in folders(swept) if f.endswith('global/seed_0')]
-  (summary,) = report.load_runs([folder])
+  (summary,) = read_all([folder])
   images, found, errors, names = figures.reconstruct(folder, summary, 500)
   assert images.shape == found.shape == (500, 8, 8, 1)
   # The test set is the digits' last 500 in a fixed order: see the data set's tests.
@@ -256,4 +258,4 @@ def test_reconstructions_are_those_of_the_trained_network(swept):
   labels = digits.target[np.random.RandomState(0).permutation(1797)[1297:]]
   assert names == list(map(str, labels))
   np.testing.assert_allclose(errors, np.mean((images - found) ** 2, (1, 2, 3)), rtol=1e-5)
-  assert np.mean(errors) == pytest.approx(summary['train']['train/reconstruction/0'], rel=0.3)
+  assert np.mean(errors) == pytest.approx(summary.train['train/reconstruction/0'], rel=0.3)

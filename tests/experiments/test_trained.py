@@ -95,7 +95,7 @@ def test_test_error_of_the_summary(finished):
 
 def test_averaged_parameters_where_these_are_evaluated(tmp_path):
   config = tiny.config(**{'num_steps': 4, 'objective.name': 'mean_teacher'})
-  summary = run.train_and_evaluate(config, str(tmp_path))
+  summary = run.train_and_evaluate(config, str(tmp_path)).to_json()
   loaded = multiscale_inversion.load(str(tmp_path))
   _, variables = checkpointed(config, tmp_path)
   trained_kernel, kernel = (v['params']['layers_1']['dense']['kernel'] for v in (

@@ -1,6 +1,7 @@
 """A configuration that trains in a second, and a summary of a run that never was."""
 
 from multiscale_inversion.runs import defaults
+from multiscale_inversion.runs.finished import FinishedRun
 
 
 def config(**changes):
@@ -32,3 +33,8 @@ def summary(**changes):
     'hardware': {'num_cores': 2}, 'versions': {'python': '3.11.0'},
   }
   return made | changes
+
+
+def finished(**changes):
+  """Return the finished run of `summary`."""
+  return FinishedRun.from_json(summary(**changes), 'there')

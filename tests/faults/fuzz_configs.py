@@ -13,7 +13,10 @@ from tests.faults.problem import Problem
 from tests.faults.trials import Trial
 
 _TRACED = 0.1  # the share of the built experiments whose step is traced, which takes a second
-_BASES = ('folder.py', 'digits_50.py', 'digits_vit.py', 'digits_lstm.py', 'cifar10_4000.py')
+_BASES = (
+    'folder.py', 'digits_50.py', 'digits_topologies.py:vit', 'digits_topologies.py:lstm',
+    'cifar10_4000.py',
+)
 _TEXTS = (
     '0', '1', '2', '3', '7', '10', '-1', '2147483647', '2147483648', '-2147483649', '9' * 30,
     '9' * 5000, '0x10', '1_000', '٣', '0.5', '0.0', '-0.0', '1e-3', '1e400', '1e-400', 'nan',
@@ -71,13 +74,13 @@ def _build(config, place: pathlib.Path, rng: random.Random) -> None:
 
   from multiscale_inversion.runs import build as setup
   from multiscale_inversion.runs import config as validation
-  from multiscale_inversion.runs import records
+  from multiscale_inversion.runs import recorded
   from multiscale_inversion.runs.folder import RunFolder
 
   validation.validate(config)
   resolved = validation.resolve(config)
-  records.as_json(resolved.to_dict())
-  records.check(RunFolder(str(place / 'run')), resolved)
+  recorded.as_json(resolved.to_dict())
+  RunFolder(str(place / 'run')).check_config(resolved)
   built = setup.build(config)
   jax.eval_shape(built.initial_state)
   if rng.random() < _TRACED:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from multiscale_inversion.runs import source
+from multiscale_inversion.runs import environment as source
 
 pytestmark = pytest.mark.skipif(not shutil.which('git'), reason='git is not installed')
 
