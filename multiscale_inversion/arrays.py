@@ -1,4 +1,4 @@
-"""Arrays that a user gives, checked: each error names the argument and what is allowed."""
+"""Checks of arrays that users pass: each error names the argument and what is allowed."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ _KINDS = {'floating-point numbers': jnp.floating, 'integers': jnp.integer}
 
 
 def as_array(value: Any, what: str) -> jax.Array:
-  """Return an array of JAX or NumPy, or nested sequences of numbers, as an array of JAX.
+  """Return an argument as a JAX array.
 
   Args:
-    value: what the user gave.
-    what: its name, for errors.
+    value: an array of JAX or NumPy, or nested sequences of numbers.
+    what: the name of the argument in errors.
 
   Raises:
-    TypeError: if it is none of these.
+    TypeError: if `value` does not make an array.
   """
   try:
     return jnp.asarray(value)
@@ -31,17 +31,17 @@ def as_array(value: Any, what: str) -> jax.Array:
 def as_shaped(
     value: Any, what: str, shape: tuple[int | str, ...], kind: str | None = None
 ) -> jax.Array:
-  """Return an array of a shape and, if one is given, a kind of numbers.
+  """Return an argument as a JAX array of a given shape and, if given, kind of numbers.
 
   Args:
     value: see `as_array`.
-    what: its name, for errors.
-    shape: a size for each axis; a letter stands for any.
+    what: the name of the argument in errors.
+    shape: a size for each axis; a letter stands for any size.
     kind: `floating-point numbers` or `integers`.
 
   Raises:
-    TypeError: for what is no array, or of other numbers.
-    UserError: for another shape.
+    TypeError: if `value` does not make an array, or makes one of another kind of numbers.
+    UserError: if the shape is another one.
   """
   value = as_array(value, what)
   fits = value.ndim == len(shape) and all(

@@ -1,4 +1,4 @@
-"""The precision of a training's arithmetic."""
+"""The precision of the arithmetic in training."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from multiscale_inversion.errors import check_choice
 class Precision(NamedTuple):
   """How precisely matrix products and convolutions are computed.
 
-  Parameters, optimizer, batch norm's statistics and losses are float32 in any case.
+  Parameters, the optimizer's state, batch norm's statistics and losses are always float32.
 
   Attributes:
-    matmul: JAX's name of the precision of float32 matrix products and convolutions.
-    dtype: type of activations and reconstructions, the input's and the logits apart; None for the
-      input's own.
+    matmul: the precision of float32 matrix products and convolutions, by its name in JAX.
+    dtype: type of activations and reconstructions, except for the input and the logits; None for
+      the type of the input.
   """
 
   matmul: str
@@ -29,14 +29,16 @@ NAMES = tuple(_PRECISIONS)
 
 
 def get(name: str) -> Precision:
-  """The precision called `name`.
+  """Return a precision by its name.
 
-  `float32`: full single precision, also on hardware whose default is less. `tf32`: factors of
-  products rounded to a significand of 11 bits on GPUs that have it (others ignore it). `bfloat16`:
-  activations and reconstructions with a significand of 8 bits, and products of them.
+  - `float32`: full single precision, also on hardware whose default is less.
+  - `tf32`: the factors of products are rounded to a significand of 11 bits, on GPUs that support
+  it;
+    other hardware ignores it.
+  - `bfloat16`: activations, reconstructions and their products have a significand of 8 bits.
 
   Raises:
-    UserError: for an unknown name.
+    UserError: if the name is unknown.
   """
   check_choice('precision', name, NAMES)
   return _PRECISIONS[name]

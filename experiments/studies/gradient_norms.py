@@ -1,4 +1,4 @@
-"""How much each layer's reconstruction adds to the gradient (Proposition 1)."""
+"""The share of each layer's reconstruction in the gradient (Proposition 1)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from multiscale_inversion.inversion.stages import Inversion
 
 
 class GradientNorms(NamedTuple):
-  """Euclidean norms of gradients with respect to all parameters, of means over the observations.
+  """Euclidean norms of the gradients, with respect to all parameters, of mean losses.
 
   Attributes:
-    layers: of each layer's term of the multiscale loss, (1/L) (1/D^(l)) ||z^(l) - r^(l)||^2, shape
+    layers: for each layer's term of the multiscale loss, (1/L) (1/D^(l)) ||z^(l) - r^(l)||^2; shape
       [L].
-    predictions: of the loss of predictions alone, cross-entropy and entropy; scalar.
-    multiscale: of that and all layers' terms, the whole multiscale loss; scalar.
-    global_: of that and (1/D) ||x - r^(0)||^2, the whole global loss; scalar.
+    predictions: for the loss of the predictions alone, cross-entropy and entropy; scalar.
+    multiscale: for the multiscale loss, which is that loss and all layers' terms; scalar.
+    global_: for the global loss, which is that loss and (1/D) ||x - r^(0)||^2; scalar.
   """
 
   layers: jax.Array
@@ -27,7 +27,7 @@ class GradientNorms(NamedTuple):
   global_: jax.Array
 
   def shares(self) -> jax.Array:
-    """||g_l|| / sum_k ||g_k||: each layer's share of the reconstruction's gradients, shape [L]."""
+    """Return ||g_l|| / sum_k ||g_k||, each layer's share in the norms of all layers, shape [L]."""
     return self.layers / jnp.sum(self.layers)
 
 
@@ -36,15 +36,15 @@ def gradient_norms(
     loss_of_predictions: Callable[[Inversion], jax.Array],
     params: Any,
 ) -> GradientNorms:
-  """Measures the gradients of all terms of the loss at the same parameters and observations.
+  """Measure the gradients of all terms of the loss at the same parameters and observations.
 
   Args:
-    inversion_of: from parameters to activations and reconstructions of N observations.
-    loss_of_predictions: the rest of the loss per observation, [N].
-    params: the parameters, any pytree of floating-point arrays.
+    inversion_of: a function from parameters to the inversion of N observations.
+    loss_of_predictions: a function from the inversion to the other losses, per observation, [N].
+    params: the parameters, a pytree of floating-point arrays.
 
   Returns:
-    The `GradientNorms`. The global loss's own reconstruction has the gradient L g_0.
+    The `GradientNorms`. The gradient of the global loss's reconstruction is L g_0.
   """
 
   def terms(params):
@@ -57,7 +57,7 @@ def gradient_norms(
   depth = len(values) - 1
   each = jnp.eye(depth + 1, dtype=values.dtype)
   weights = jnp.stack([*each, jnp.sum(each, 0), depth * each[0] + each[-1]])
-  # One after the other: together they would take the memory of so many backward passes.
+  # One after the other: all at once would need the memory of L + 3 backward passes.
   norms = jax.lax.map(lambda weight: _norm(pullback(weight)[0]), weights)
   return GradientNorms(norms[:depth], *norms[depth:])
 

@@ -1,7 +1,8 @@
-"""The inverse of a function at values inside it, which its calls of submodules yield.
+"""The inverse of a function at the outputs of submodules that it calls.
 
-Where a network is no chain of layers, what reconstructs a value is the derivative of the output
-with respect to zeros that are added to it.
+Where a network is not a chain of layers, zeros are added to the outputs of submodules. The
+derivative of the network's output with respect to these zeros reconstructs the submodules'
+outputs.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -16,17 +17,17 @@ from multiscale_inversion.inversion.stages import as_activation
 
 
 class Calls:
-  """The calls of a module's submodules, as they are made; adds to the outputs of those named.
+  """Record the calls of a module's submodules, and add to the outputs of the named ones.
 
   Args:
-    names: of the calls whose outputs are kept: a submodule's path, or `path:k` for its k-th call.
-    additions: what is added to them, by name; nothing if None.
+    names: the calls whose outputs are kept: a submodule's path, or `path:k` for its k-th call.
+    additions: the arrays to add to them, by name; nothing if None.
 
   Attributes:
-    values: the outputs kept, after the addition, by name.
+    values: the outputs that are kept, after the addition, by name.
   """
 
-  def __init__(self, names: Sequence[str], additions: dict[str, jax.Array] | None = None):
+  def __init__(self, names: Sequence[str], additions: Mapping[str, jax.Array] | None = None):
     self._names, self._additions = names, additions
     self._counts: dict[str, int] = {}
     self._trace = tracers.current_trace()
@@ -34,35 +35,36 @@ class Calls:
 
   @property
   def occurring(self) -> list[str]:
-    """Names of all calls: a path, or `path:k` where there are several."""
+    """The names of all calls: a path, or `path:k` where there are several."""
     names = []
     for path, count in self._counts.items():
       names += [path] if count == 1 else [f'{path}:{k}' for k in range(count)]
     return names
 
   def returned(self, path: str, output: Any) -> Any:
-    """Takes note of a submodule's call; returns what the call is to yield."""
-    # Within a lifted transformation (remat, jit, scan) values are those of its own trace: not to be
-    # had outside, and jit does not even call again what it has traced before.
+    """Record a submodule's call, and return the output that the call must have."""
+    # Within a lifted transformation (remat, jit, scan), values belong to its own trace: they cannot
+    # be used outside, and jit does not call again what it has traced before.
     if tracers.current_trace() != self._trace:
       return output
     index = self._counts.get(path, 0)
     self._counts[path] = index + 1
-    for name in {path if index == 0 else None, f'{path}:{index}'} & {*self._names}:
+    names = {path, f'{path}:0'} if index == 0 else {f'{path}:{index}'}
+    for name in names & {*self._names}:
       if self._additions is not None:
         output = output + self._additions[name]
       self.values[name] = output
     return output
 
   def check(self) -> None:
-    """Checks that each name was called once, and yielded what can be inverted.
+    """Check that each name was called once, and that its output can be inverted.
 
     Raises:
-      UserError: for a name that does not occur, or occurs several times without `:k`.
-      TypeError: for a call that did not return one floating-point array.
+      UserError: if a name does not occur, or occurs several times without `:k`.
+      TypeError: if a call did not return one floating-point array.
     """
     single = {*self.occurring}
-    # The only call of a submodule may be called `path:0`, too.
+    # `path:0` also names the only call of a submodule.
     allowed = single | {f'{name}:0' for name in single if ':' not in name}
     for name in self._names:
       if name not in allowed:
@@ -74,7 +76,7 @@ class Calls:
 
 
 def _as_names(names: Any) -> list[str]:
-  """The names as a list; a `TypeError` for a single one, and for what has no order."""
+  """Return names as a list; raise a `TypeError` for a single string and for unordered names."""
   if isinstance(names, str):
     raise TypeError(f'names: the string {names!r}; allowed: a sequence of names')
   if not isinstance(names, Iterable) or isinstance(names, Set | Mapping):
@@ -83,7 +85,7 @@ def _as_names(names: Any) -> list[str]:
 
 
 def check_array(value: Any, what: str) -> None:
-  """Raises a `TypeError` unless the value is one floating-point array."""
+  """Raise a `TypeError` unless the value is one floating-point array."""
   if not hasattr(value, 'dtype') or not jnp.issubdtype(value.dtype, jnp.floating):
     raise TypeError(f'{what} does not return one floating-point array')
 
@@ -91,28 +93,30 @@ def check_array(value: Any, what: str) -> None:
 def invert_calls(
     run: Callable[[jax.Array, Calls], tuple[jax.Array, Any]], x: jax.Array, names: Sequence[str]
 ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...], Any]:
-  """Reconstructs a function's input and the values named, in one forward and one backward pass.
+  """Reconstruct a function's input and named values inside it.
+
+  It takes one forward and one backward pass.
 
   Args:
-    run: (x, calls) -> (output, auxiliary value), which passes the outputs of its submodules through
-      `calls.returned`. It is traced twice.
+    run: (x, calls) -> (output, auxiliary value). It passes the outputs of its submodules through
+      `calls.returned`, and is traced twice.
     x: the observations, shape [N, ...], floating point.
     names: see `Calls`.
 
   Returns:
-    The activations (x, the values named, the output), the reconstructions of all but the last, and
+    The activations (x, the named values, the output), the reconstructions of all but the last, and
     the auxiliary value.
 
   Raises:
-    UserError: as `Calls.check`.
-    TypeError: as `Calls.check`; also for an x or an output that is not one floating-point array,
-      and for names that are a string or have no order.
+    UserError: see `Calls.check`.
+    TypeError: see `Calls.check`; also if x or the output is not one floating-point array, or if
+      `names` is a string or has no order.
   """
   names = _as_names(names)
   x = as_activation(x, 'x')
-  made = []
+  made: list[Calls] = []
 
-  def shapes(x):
+  def shapes(x: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
     calls = Calls(names)
     made.append(calls)
     return run(x, calls)[0], calls.values
@@ -121,7 +125,7 @@ def invert_calls(
   made[0].check()
   check_array(output, 'the module')
 
-  def run_with(x, additions):
+  def run_with(x: jax.Array, additions: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
     calls = Calls(names, additions)
     output, auxiliary = run(x, calls)
     return output, (calls.values, auxiliary)

@@ -1,4 +1,4 @@
-"""The inverse of a Flax (Linen) module that was not written in stages."""
+"""The inverse of a Flax (Linen) module that is not written in stages."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,38 +22,40 @@ def invert_module(
     rngs: jax.Array | Mapping[str, jax.Array] | None = None,
     mutable: CollectionFilter = (),
     method: str | Callable[..., jax.Array] | None = None,
-    **arguments,
+    **arguments: Any,
 ) -> Inversion:
-  """Runs any Flax module and reconstructs the input and named intermediate values (Eq. 7).
+  """Run any Flax module and reconstruct its input and named values inside it (Eq. 7).
 
-  Zeros are added to the values named, by Flax's interception of calls, and one `jax.vjp` of the
-  output with respect to the input and all these zeros gives every reconstruction: one forward and
-  one backward pass, without a change to the module. The result equals `invert`'s of the same
-  network in stages. It is differentiable again; `hold_in_inverse` works in the module's code.
+  Zeros are added to the named values by Flax's interception of calls. One `jax.vjp` of the output,
+  with respect to the input and all these zeros, gives every reconstruction: one forward and one
+  backward pass, without a change to the module. The result is that of `invert` for the same network
+  in stages. It is differentiable again, and `hold_in_inverse` works in the module's code.
 
   Args:
     module: a module whose call takes x first and returns its output, one array.
-    variables: the module's variables, as `init` returned them or trained; a `FrozenDict`, too.
+    variables: the module's variables, as `init` returned them or trained; a `FrozenDict` is
+      allowed.
     x: the observations, shape [N, ...], floating point.
-    names: submodules whose output is to be inverted, by their paths, as `encoder/block_0`, in the
-      order in which the result is to hold them. Of a submodule that is called several times,
-      `path:k` is the k-th call from 0 on. A submodule returns one array, and neither is nor lies in
-      one that `nn.remat`, `nn.jit` or `nn.scan` made: Flax shows of these nothing but the inside.
+    names: the submodules whose outputs are inverted, by their paths, such as `encoder/block_0`, in
+      the order of the result. If a submodule is called several times, `path:k` is its k-th call,
+      from 0 on. A submodule must return one array. It must not be, or be inside, a module made by
+      `nn.remat`, `nn.jit` or `nn.scan`, whose values Flax shows only inside the transformation.
     rngs: random keys, as `apply` takes them: one for all, or one for each name.
-    mutable: collections that the call updates, in each form that `apply` takes: `['batch_stats']`,
+    mutable: collections that the call updates, in any form that `apply` takes: `['batch_stats']`,
       `'batch_stats'`, True for all, False for none, a `DenyList`.
-    method: of the module to call in place of `__call__`, as `apply` takes it.
-    **arguments: passed to the call, as `train=True`; `apply` takes its own
-      `capture_intermediates=True` from among them.
+    method: a method of the module to call in place of `__call__`, as `apply` takes it.
+    **arguments: passed to the call, such as `train=True`. `capture_intermediates=True` among them
+      is an argument of `apply`.
 
   Returns:
-    The `Inversion`: activations x, those named and the output; reconstructions of all but the last;
-    auxiliary, the updated collections, `{}` where none is mutable, for each layer the same.
+    The `Inversion`. Its activations are x, the named values and the output; its reconstructions are
+    those of all but the last; its auxiliary value is the same for each layer, the updated
+    collections, or `{}` where none is mutable.
 
   Raises:
-    UserError: for a name that does not occur, or occurs several times without `:k`.
-    TypeError: for a submodule named, or a module, that does not return one floating-point array;
-      for what is no Linen module, or no mapping of variables.
+    UserError: if a name does not occur, or occurs several times without `:k`.
+    TypeError: if the module or a named submodule does not return one floating-point array; if
+      `module` is not a Linen module, or `variables` is not a mapping.
 
   Example:
     >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
@@ -69,12 +71,14 @@ def invert_module(
   check_variables(variables)
   if isinstance(rngs, Mapping):
     rngs = dict(rngs)
-  # As `apply` does: it then returns a pair.
+  # `apply` then returns a pair.
   updates_any = mutable is not False or arguments.get('capture_intermediates')
 
-  def run(x, calls):
+  def run(x: jax.Array, calls: Calls) -> tuple[jax.Array, Any]:
     with capture(calls):
-      found = module.apply(variables, x, rngs=rngs, mutable=mutable, method=method, **arguments)
+      found: Any = module.apply(
+          variables, x, rngs=rngs, mutable=mutable, method=method, **arguments
+      )
     return found if updates_any else (found, {})
 
   activations, reconstructions, updates = invert_calls(run, x, names)
@@ -90,11 +94,12 @@ def check_variables(variables: Any) -> None:
 
 
 def _called(value: Any) -> str:
+  """Name a value's kind in an error."""
   return f'the class {value.__name__}' if isinstance(value, type) else f'a {type(value).__name__}'
 
 
 def capture(calls: Calls) -> contextlib.AbstractContextManager[None]:
-  """Passes the outputs of submodules that are called within through `calls`, by their paths."""
+  """Pass the outputs of submodules called in this context through `calls`, by their paths."""
 
   def intercept(call, args, kwargs, context):
     output = call(*args, **kwargs)

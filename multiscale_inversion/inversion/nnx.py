@@ -4,7 +4,7 @@ import contextlib
 import functools
 import types
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 from flax import nnx
@@ -14,31 +14,34 @@ from multiscale_inversion.inversion.stages import Inversion
 
 
 def invert_nnx_module(
-    model: nnx.Module, x: jax.Array, names: Sequence[str], **arguments
+    model: nnx.Module, x: jax.Array, names: Sequence[str], **arguments: Any
 ) -> Inversion:
-  """Runs an NNX module and reconstructs the input and named intermediate values (Eq. 7).
+  """Run an NNX module and reconstruct its input and named values inside it (Eq. 7).
 
-  What `invert_module` is for Linen: one forward and one backward pass, without a change to the
-  module. It is differentiable again, by `nnx.grad` with respect to the model.
+  The counterpart of `invert_module`: one forward and one backward pass, without a change to the
+  module's code. The result is differentiable again, by `nnx.grad` with respect to the model.
+
+  A copy of the model runs, in which each submodule has a subclass of its class with the same name.
+  Code that compares `type(submodule)` by identity notices it; `isinstance` does not.
 
   Args:
-    model: a module whose call takes x first and returns its output, one array. As by a call, its
-      batch statistics and the counts of its random keys are updated; what it sows is not kept.
+    model: a module whose call takes x first and returns its output, one array. Its batch statistics
+      and the counts of its random keys are updated, as by a call; sown values are dropped.
     x: the observations, shape [N, ...], floating point.
-    names: submodules whose output is to be inverted, by their paths, as `blocks/0/linear`, in the
-      order in which the result is to hold them. Of a submodule that is called several times,
-      `path:k` is the k-th call from 0 on. A submodule returns one array, and does not lie in what
+    names: the submodules whose outputs are inverted, by their paths, such as `blocks/0/linear`, in
+      the order of the result. If a submodule is called several times, `path:k` is its k-th call,
+      from 0 on. A submodule must return one array, and must not be called inside a function that
       `nnx.remat`, `nnx.jit` or `nnx.scan` transforms.
     **arguments: passed to the call.
 
   Returns:
-    The `Inversion`: activations x, those named and the output; reconstructions of all but the last;
-    an empty auxiliary value for each layer.
+    The `Inversion`. Its activations are x, the named values and the output; its reconstructions are
+    those of all but the last; its auxiliary values are empty.
 
   Raises:
-    UserError: for a name that does not occur, or occurs several times without `:k`.
-    TypeError: for a model that is no NNX module; for a submodule named, or a model, that does not
-      return one floating-point array.
+    UserError: if a name does not occur, or occurs several times without `:k`.
+    TypeError: if `model` is not an NNX module; if it or a named submodule does not return one
+      floating-point array.
 
   Example:
     >>> rngs = nnx.Rngs(0)
@@ -50,7 +53,7 @@ def invert_nnx_module(
   if not isinstance(model, nnx.Module):
     raise TypeError(f'invert_nnx_module: a {type(model).__name__}; allowed: a flax.nnx.Module')
 
-  def run(x, calls):
+  def run(x: jax.Array, calls: Calls) -> tuple[jax.Array, nnx.State | None]:
     copy = nnx.clone(model)
     before = jax.tree.leaves(_variables(copy))
     with _capture(copy, calls):
@@ -61,52 +64,54 @@ def invert_nnx_module(
     return output, after if changed else None
 
   activations, reconstructions, updated = invert_calls(run, x, names)
-  if updated is not None:  # in evaluation, a model may be of where it must not be changed
+  # In evaluation mode the model is not modified, so a frozen or shared model may be passed.
+  if updated is not None:
     nnx.update(model, updated)
   return Inversion(activations, reconstructions, ({},) * len(reconstructions))
 
 
 def _variables(model: nnx.Module) -> nnx.State:
-  """What a call may update."""
+  """Return the variables that a call may update."""
   return nnx.state(model, nnx.Not(nnx.Param))
 
 
 class _Observed(nnx.Module):
-  """Report the calls of a submodule: the first base of the class that it gets in a copy.
+  """The first base of the classes of a copy's submodules, whose calls are reported.
 
-  NNX does not intercept calls, and Python looks up `__call__` in the class. A subclass is made once
-  for each class, because JAX and NNX register classes for good.
+  NNX does not intercept calls, and Python looks up `__call__` in the class. JAX and NNX register
+  classes for good, so that there is one subclass for each class, which all runs share.
   """
 
-  # By `id`, the submodules whose calls are reported now: their paths and where to report.
+  # The submodules that are reporting now, by `id`: their paths, and where they report to.
   running: ClassVar[dict[int, tuple[str, Calls]]] = {}
 
-  def __init_subclass__(cls, **options) -> None:
-    # NNX's registration alone: a custom `__init_subclass__` must not see this class.
+  def __init_subclass__(cls, **options: Any) -> None:
+    # Only NNX registers this class: a custom `__init_subclass__` must not see it.
     nnx.Module.__init_subclass__.__func__(cls, **options)  # type: ignore[attr-defined]
 
 
 @functools.cache
 def _observed(cls: type[nnx.Module]) -> type[nnx.Module]:
   """Return the subclass of a submodule's class that reports its calls."""
-  if issubclass(cls, _Observed):  # the model is a submodule of one that is being inverted
+  if issubclass(cls, _Observed):  # in a submodule that inverts a module of its own
     return cls
 
   @functools.wraps(cls.__call__)
-  def call(self, *args, **kwargs):
+  def call(self: Any, *args: Any, **kwargs: Any) -> Any:
     run = super(_Observed, self).__call__
-    # Transformations (remat, jit, scan) call a copy of their own, which is not in the table.
+    # Transformations (remat, jit, scan) call copies of their own, which do not report.
     known = _Observed.running.pop(id(self), None)
     if known is None:
       return run(*args, **kwargs)
     try:
-      output = run(*args, **kwargs)  # out of the table: a call of itself inside does not count
+      output = run(*args, **kwargs)  # a recursive call inside does not report
     finally:
       _Observed.running[id(self)] = known
     path, calls = known
     return calls.returned(path, output)
 
-  # What NNX notes on a class, and has noted on `_Observed`, too; names vary with its version.
+  # NNX's own attributes of a class, which those of `_Observed` would hide; their names depend on
+  # NNX's version.
   notes = [name for name in vars(_Observed) if name.endswith(('__nodes', '__is_pytree'))]
   pytree = any(getattr(cls, name) for name in notes if name.endswith('__is_pytree'))
   names = ('__module__', '__qualname__', '__doc__', *notes)

@@ -16,6 +16,8 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.recomputation import recomputed
 
 Stage = Callable[[jax.Array], Any]
+_StageWithAuxiliary = Callable[[jax.Array], tuple[jax.Array, Any]]
+_Pullback = Callable[[jax.Array], tuple[jax.Array]]
 
 
 class Inversion(NamedTuple):
@@ -24,9 +26,9 @@ class Inversion(NamedTuple):
   Attributes:
     activations: z^(0) = x, ..., z^(L); L + 1 arrays, the observations along the first axis.
     reconstructions: r^(0), ..., r^(L-1); r^(l) has the shape and the dtype of z^(l).
-    auxiliary: what each of the L stages returned beside z; None for a stage that returned z alone.
-    pullbacks: for each of the L stages the product with its transposed Jacobian,
-      v -> (dz^(l+1)/dz^(l))^T v, where `invert` was asked to keep them; else empty.
+    auxiliary: the auxiliary value of each of the L stages; None for a stage that returned z alone.
+    pullbacks: if `invert` was asked to keep them, each stage's product with its transposed
+      Jacobian, v -> (dz^(l+1)/dz^(l))^T v; otherwise empty.
   """
 
   activations: tuple[jax.Array, ...]
@@ -41,26 +43,27 @@ def invert(
     keep_pullbacks: bool = False,
     rematerialize: bool = False,
 ) -> Inversion:
-  """Runs a network of L stages and reconstructs the input of each from the network's output.
+  """Run a network of L stages and reconstruct the input of each from the network's output.
 
-  The reconstruction of layer l is r^(l) = (dz^(L)/dz^(l))^T z^(L) (Eq. 7). As r^(l) is the
-  product of the l-th stage's transposed Jacobian with r^(l+1), a chain of `jax.vjp`, one stage
-  each, walked back once gives all of them: one forward and one backward pass whatever L is. The
-  result is differentiable again, so that losses on it can be trained by gradient.
+  The reconstruction of layer l is r^(l) = (dz^(L)/dz^(l))^T z^(L) (Eq. 7), which is the transposed
+  Jacobian of stage l times r^(l+1). A chain of `jax.vjp`, one for each stage, walked back once,
+  gives
+  all of them: one forward and one backward pass, whatever L is. The result is differentiable again,
+  so that losses on it can be minimized by gradient descent.
 
-  A stage that must hold a quantity constant in the inverse, yet not in that second
-  differentiation, wraps it in `hold_in_inverse`.
+  A stage can hold a quantity constant in the inverse, but not in that outer differentiation, by
+  `hold_in_inverse`.
 
   Args:
-    stages: L >= 1 pure functions, each `z -> z'` or `z -> (z', aux)`, where z and z' are arrays
-      with the observations along the first axis and aux is any pytree (updated batch statistics,
-      say). Values that a stage closes over, parameters among them, are constants of the inverse
-      and variables of an outer differentiation.
-    x: z^(0), the observations, of shape [N, ...]. A floating-point array; N may be 0.
+    stages: L >= 1 pure functions, each `z -> z'` or `z -> (z', aux)`. z and z' are arrays with the
+      observations along the first axis; aux is any pytree, such as updated batch statistics. Values
+      that a stage closes over, such as parameters, are constants of the inverse and variables of an
+      outer differentiation.
+    x: z^(0), the observations, shape [N, ...], floating point; N may be 0.
     keep_pullbacks: return `pullbacks` too, from which other reconstructions can be made. They are
-      functions: what holds them cannot be the result of a compiled function.
-    rematerialize: keep of each stage its input and its reconstruction alone, and compute the rest
-      again in an outer differentiation, in reverse mode: less memory, more time.
+      functions, so a compiled function cannot return an `Inversion` that has them.
+    rematerialize: keep only the input and the reconstruction of each stage, and compute everything
+      else again in an outer differentiation (in reverse mode). It takes less memory and more time.
 
   Returns:
     The `Inversion`: L + 1 activations, L reconstructions and L auxiliary values.
@@ -68,8 +71,8 @@ def invert(
   Raises:
     ValueError: if there is no stage.
     UserError: if x has no axis of observations.
-    TypeError: if x, or what a stage returns, is not a floating-point array (or such an array
-      and an auxiliary value), or a stage is no function.
+    TypeError: if a stage is not a function, or x or the output of a stage is not a floating-point
+      array (for a stage: such an array, or a pair of it and an auxiliary value).
 
   Example:
     >>> weights = jnp.array([[2., 0.], [0., 3.]])
@@ -80,15 +83,17 @@ def invert(
   stages = _checked(stages)
   x = as_activation(x, 'invert: x')
 
-  activations, pullbacks, auxiliary = [x], [], []
+  linearize = _linearized_again if rematerialize else _linearized
+  activations: list[jax.Array] = [x]
+  pullbacks: list[_Pullback] = []
+  auxiliary: list[Any] = []
   for index, stage in enumerate(stages):
-    apply = _with_auxiliary(stage, index)
-    z, pullback, aux = (_linearized_again if rematerialize else _linearized)(apply, activations[-1])
+    z, pullback, aux = linearize(_with_auxiliary(stage, index), activations[-1])
     activations.append(z)
     pullbacks.append(pullback)
     auxiliary.append(aux)
 
-  reconstructions = []
+  reconstructions: list[jax.Array] = []
   r = activations[-1]
   for pullback in reversed(pullbacks):
     (r,) = pullback(r)
@@ -97,27 +102,27 @@ def invert(
   return Inversion(tuple(activations), tuple(reversed(reconstructions)), tuple(auxiliary), kept)
 
 
-def _linearized(apply, z):
-  """A stage's output, its pullback and its auxiliary value."""
+def _linearized(apply: _StageWithAuxiliary, z: jax.Array) -> tuple[jax.Array, _Pullback, Any]:
+  """Return a stage's output, its pullback and its auxiliary value."""
   return jax.vjp(apply, z, has_aux=True)
 
 
-def _linearized_again(apply, z):
-  """The same, with a forward and a backward pass that are each computed again."""
+def _linearized_again(apply: _StageWithAuxiliary, z: jax.Array) -> tuple[jax.Array, _Pullback, Any]:
+  """Return the same, with a forward and a backward pass that are each computed again."""
   # Both take the vjp inside, so that it is the innermost differentiation (`hold_in_inverse`).
   output, aux = recomputed(lambda z: _linearized(apply, z)[::2])(z)
   pull_back = recomputed(lambda z, vector: _linearized(apply, z)[1](vector))
   return output, lambda vector: pull_back(z, vector), aux
 
 
-def _of_one_argument(pullback: Callable[[jax.Array], tuple[jax.Array]]) -> Stage:
+def _of_one_argument(pullback: _Pullback) -> Callable[[jax.Array], jax.Array]:
   return lambda vector: pullback(vector)[0]
 
 
-def _with_auxiliary(stage: Stage, index: int) -> Callable[[jax.Array], tuple[jax.Array, Any]]:
-  """Gives every stage the form `z -> (z', aux)`."""
+def _with_auxiliary(stage: Stage, index: int) -> _StageWithAuxiliary:
+  """Give a stage the form `z -> (z', aux)`, with checks of what it returns."""
 
-  def apply(z):
+  def apply(z: jax.Array) -> tuple[jax.Array, Any]:
     output = stage(z)
     if isinstance(output, tuple):
       if len(output) != 2:
@@ -136,6 +141,7 @@ def _with_auxiliary(stage: Stage, index: int) -> Callable[[jax.Array], tuple[jax
 
 
 def _checked(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+  """Return the stages as a tuple, after checks that they are functions."""
   if not isinstance(stages, Iterable):
     raise TypeError(
         f'invert: stages is a {type(stages).__name__}; allowed: a sequence of functions'
@@ -157,11 +163,11 @@ def as_activation(x: Any, what: str) -> jax.Array:
 
   Args:
     x: an array of JAX or NumPy, or nested sequences of numbers.
-    what: its name, for errors.
+    what: the name of x in errors.
 
   Raises:
-    TypeError: if it is none, or of another type of numbers.
-    UserError: if it has no axis.
+    TypeError: if x does not make an array of floating-point numbers.
+    UserError: if x has no axis.
   """
   x = as_array(x, what)
   check_activation(x, what)
@@ -171,7 +177,7 @@ def as_activation(x: Any, what: str) -> jax.Array:
 
 
 def check_activation(z: Any, what: str) -> None:
-  """Raises a `TypeError` unless z is a floating-point array."""
+  """Raise a `TypeError` unless z is a floating-point array."""
   if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
     found = f'an array of {z.dtype}' if isinstance(z, jax.Array) else f'a {type(z).__name__}'
     raise TypeError(f'{what} is {found}; allowed: a floating-point array')
@@ -179,13 +185,15 @@ def check_activation(z: Any, what: str) -> None:
 
 @jax.custom_jvp
 def hold_in_inverse(value: jax.Array) -> jax.Array:
-  """Returns `value`, a constant of the innermost differentiation and of no other.
+  """Return `value`, held constant in the innermost differentiation and in no other.
 
-  Inside a stage, `invert`'s vjp is the innermost differentiation: the inverse takes the value as
-  given (a batch's statistics, say, so that each observation has a Jacobian of its own), while the
-  gradient of a loss on activations and reconstructions still flows through it. (`stop_gradient`
-  would stop both.) In code that is differentiated once only, without `invert`, the value is
-  constant for that one differentiation: call it only in functions that `invert` takes.
+  Inside a stage, `invert`'s vjp is the innermost differentiation. The inverse then takes the value
+  as given, such as a batch's statistics, so that each observation has a Jacobian of its own. The
+  gradient of a loss on activations and reconstructions still flows through the value, unlike
+  through `stop_gradient`.
+
+  Call this only in functions that `invert` takes: in code that is differentiated once, the value is
+  constant for that one differentiation.
 
   Args:
     value: any array.
@@ -197,8 +205,10 @@ def hold_in_inverse(value: jax.Array) -> jax.Array:
 
 
 @hold_in_inverse.defjvp
-def _hold_in_inverse_jvp(primals, tangents):
-  # The rule's own primal output is the plain value, with no rule attached: the next
-  # differentiation outwards sees an identity.
+def _hold_in_inverse_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+  # The rule returns the plain value, without a rule attached: the next differentiation outwards
+  # sees an identity.
   (value,), (tangent,) = primals, tangents
   return value, jnp.zeros_like(tangent)

@@ -1,5 +1,6 @@
 """The bases of all networks: in layers, or any module inverted at values inside it."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from multiscale_inversion.inversion.calls import Calls
 from multiscale_inversion.inversion.linen import capture, check_variables, invert_module
 from multiscale_inversion.inversion.stages import Inversion, invert
 
-Rngs = Mapping[str, jax.Array]
+Rngs = jax.Array | Mapping[str, jax.Array]
 
 
 class Network(nn.Module):
@@ -118,9 +119,13 @@ class Network(nn.Module):
     """
     if self.axis_name is None or 'batch_stats' not in variables:
       return False
-    options = {'mutable': ['batch_stats'], 'rngs': {'dropout': jax.random.key(0)}}
+
+    def train():
+      rngs = {'dropout': jax.random.key(0)}
+      return self.apply(variables, x, train=True, rngs=rngs, mutable=['batch_stats'])
+
     try:
-      jax.eval_shape(lambda: self.apply(variables, x, train=True, **options))
+      jax.eval_shape(train)
     except NameError:  # a pass over the axis cannot be traced here, where the axis is not mapped
       return False
     return True
@@ -167,10 +172,9 @@ class LayeredNetwork(Network):
       TypeError: if `variables` is not a mapping.
     """
     check_variables(variables)
-    if isinstance(rngs, Mapping):
-      rngs = dict(rngs)
+    keys = dict(rngs) if isinstance(rngs, Mapping) else rngs
     count = self.bind(variables).num_layers()
-    return [self._stage(index, variables, train, rngs) for index in range(count)]
+    return [self._stage(index, variables, train, keys) for index in range(count)]
 
   @nn.nowrap
   def invert(
@@ -189,15 +193,17 @@ class LayeredNetwork(Network):
   def _stage(
       self, index: int, variables: Mapping[str, Any], train: bool, rngs: Rngs | None
   ) -> Callable[[jax.Array], Any]:
-    def enter(z):
+    """Return one stage."""
+    apply: Any = functools.partial(self.apply, variables, index, method='apply_layer')
+
+    def enter(z: jax.Array) -> jax.Array:
       return z if index else self.as_observations(z, train)
 
-    def evaluate(z):
-      return self.apply(variables, index, enter(z), method='apply_layer')
+    def evaluate(z: jax.Array) -> jax.Array:
+      return apply(enter(z))
 
-    def step(z):
-      options = {'method': 'apply_layer', 'rngs': rngs, 'mutable': ['batch_stats']}
-      z, updates = self.apply(variables, index, enter(z), train=True, **options)
+    def step(z: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
+      z, updates = apply(enter(z), train=True, rngs=rngs, mutable=['batch_stats'])
       name = f'layers_{index}'
       return z, {k: {name: v[name]} for k, v in updates.items() if name in v}
 

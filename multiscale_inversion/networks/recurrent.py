@@ -1,7 +1,7 @@
 """Recurrent networks over sequences: LSTM and GRU."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -36,9 +36,10 @@ class RecurrentLayer(nn.Module):
     z = functions.as_sequence(z)
     cell = self.cell(self.features, dtype=self.dtype, name='cell')
     # Flax starts from zeros of the parameters' type, not of the activations'.
-    start = cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
-    start = jax.tree.map(lambda carry: carry.astype(self.dtype or z.dtype), start)
-    z = nn.RNN(cell, name='recurrence')(z, initial_carry=start)
+    zeros = cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
+    start = jax.tree.map(lambda carry: carry.astype(self.dtype or z.dtype), zeros)
+    recurrence: Any = nn.RNN(cell, name='recurrence')
+    z = recurrence(z, initial_carry=start)
     if self.last:
       z = z[:, -1]
     return Dropout(self.dropout_rate, name='dropout')(z, deterministic=not train)

@@ -113,9 +113,9 @@ def _kernel_gradient(x: jax.Array, g: jax.Array, *, margins: Margins) -> jax.Arr
 
   zeros = [jnp.zeros(shape, x.dtype)] * _TILE**2
   sums, _ = jax.lax.scan(add_chunk, zeros, (pixels, g))
-  sums = jnp.stack(sums).reshape(_TILE, _TILE, *shape)
+  tiles = jnp.stack(sums).reshape(_TILE, _TILE, *shape)
   transform = _WEIGHTS.astype(x.dtype)
-  return jnp.einsum('ai,bj,abcf->ijcf', transform, transform, sums)
+  return jnp.einsum('ai,bj,abcf->ijcf', transform, transform, tiles)
 
 
 def _output_shape(x: jax.Array, margins: Margins) -> tuple[int, int, int]:

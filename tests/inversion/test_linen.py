@@ -1,5 +1,7 @@
 """Modules that were not written in stages, against the staged form and explicit Jacobians."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -56,8 +58,8 @@ def test_equals_the_staged_form(float64, case, mode):
         z = layer(z, train=True, inverse=True)
       return z
 
-  options = {name: getattr(network, name) for name in type(network).__dataclass_fields__
-             if name not in ('parent', 'name')}
+  fields = [field.name for field in dataclasses.fields(network)]
+  options = {name: getattr(network, name) for name in fields if name not in ('parent', 'name')}
   outsider = Logits(**options)
   names = [f'layers_{index}' for index in range(len(problem.params) - 1)]
 
