@@ -1,6 +1,6 @@
 """Losses per observation: each takes and returns arrays whose first axis is the observations.
 
-None reduces over the batch: the caller does, with a mask (`metrics.masked_mean`).
+The caller reduces over the batch, with a mask (`metrics.masked_mean`).
 """
 
 import math
@@ -25,11 +25,11 @@ def _as_logits(logits: Any) -> jax.Array:
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Cross-entropy of softmax predictions, -log softmax(logits)[label].
+  """Return the cross-entropy of softmax predictions, -log softmax(logits)[label].
 
   Args:
     logits: z^(L), shape [N, C], floating point.
-    labels: the classes, integers from 0 to C - 1, shape [N]. Where a label lies outside, the
+    labels: the classes, integers from 0 to C - 1, shape [N]. For a label out of this range, the
       value is finite and meaningless: mask it.
 
   Returns:
@@ -43,7 +43,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def entropy(logits: jax.Array) -> jax.Array:
-  """Entropy of softmax predictions, -sum_c p_c log p_c (Eq. 4), in nats.
+  """Return the entropy of softmax predictions, -sum_c p_c log p_c (Eq. 4), in nats.
 
   Args:
     logits: z^(L), shape [N, C], floating point.
@@ -57,27 +57,26 @@ def entropy(logits: jax.Array) -> jax.Array:
 
 
 def information(logits: jax.Array, mask: jax.Array) -> jax.Array:
-  """Negative information that an observation gives on the class, -KL(softmax(logits) || mean).
+  """Return the negative information that observations give on the class, -KL(softmax || mean).
 
-  Averaged over the observations of the mask it is the entropy of predictions less the entropy of
-  their mean, the negative mutual information of observation and class (Bridle, Heading and MacKay,
-  "Unsupervised Classifiers, Mutual Information and 'Phantom Targets'", NIPS 1991; Krause, Perona
-  and Gomes, "Discriminative Clustering by Regularized Information Maximization", NIPS 2010). Where
-  entropy alone (Eq. 4) is least for one class that takes all, this is least for predictions that
-  are certain and spread over the classes.
+  Its average over the mask is the entropy of predictions minus the entropy of their mean: the
+  negative mutual information of observation and class (Bridle, Heading and MacKay, "Unsupervised
+  Classifiers, Mutual Information and 'Phantom Targets'", NIPS 1991; Krause, Perona and Gomes,
+  "Discriminative Clustering by Regularized Information Maximization", NIPS 2010). Entropy alone
+  (Eq. 4) is least when all predictions are one class; this is least when predictions are certain
+  and spread over the classes.
 
-  The mean prediction m is a constant of the differentiation, so that each observation has a loss of
-  its own; the average's gradient is the mutual information's all the same, as sum_c m_c d log m_c
-  is zero.
+  The mean prediction m is constant for the gradient, so that each observation has its own loss. The
+  gradient of the average is still that of the mutual information, as sum_c m_c d log m_c is zero.
 
   Args:
     logits: z^(L), shape [N, C], floating point.
-    mask: 1 for the observations over which the mean is taken, shape [N]; on several devices, over
-      those of all devices.
+    mask: 1 for the observations that the mean is taken over, shape [N]; on several devices, the
+      mean is over those of all devices.
 
   Returns:
-    Shape [N], from -log(C) up to 0 on the average over the mask; finite, with its derivatives,
-    unless the logits' range overflows.
+    Shape [N]; the average over the mask is from -log(C) to 0. Finite, with its derivatives, unless
+    the logits' range overflows.
   """
   logits = _as_logits(logits)
   mask = as_shaped(mask, 'mask', logits.shape[:1])
@@ -87,25 +86,24 @@ def information(logits: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _log_mean(log_probabilities: jax.Array, mask: jax.Array) -> jax.Array:
-  """Logarithm of the mean of the masked observations' probabilities, shape [C]."""
+  """Return the logarithm of the mean of the masked observations' probabilities, shape [C]."""
   probabilities = jnp.where(mask[:, None] > 0, jnp.exp(log_probabilities), 0)
-  sums = jnp.append(jnp.sum(probabilities, 0), jnp.sum(mask > 0))  # one message
-  sums = parallel.sum_over_devices(sums)
-  # A class that nobody predicts has a logarithm all the same: the least that there is.
-  tiny = jnp.finfo(log_probabilities.dtype).tiny
-  return jnp.log(jnp.maximum(sums[:-1] / jnp.maximum(sums[-1], 1), tiny))
+  count = jnp.sum(mask > 0).astype(probabilities.dtype)
+  total, count = parallel.sum_over_devices((jnp.sum(probabilities, 0), count))
+  tiny = jnp.finfo(probabilities.dtype).tiny  # keeps the logarithm of a zero finite
+  return jnp.log(jnp.maximum(total / jnp.maximum(count, 1), tiny))
 
 
 def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
-  """Squared distance per observation of an activation and its reconstruction, ||z - r||^2 (Eq. 7).
+  """Return the squared distance of an activation and its reconstruction, ||z - r||^2 (Eq. 7).
 
   Args:
     z: an activation z^(l), shape [N, ...].
-    r: its reconstruction r^(l), same shape.
+    r: its reconstruction r^(l), shaped like z.
 
   Returns:
-    Shape [N], from 0 up; float32 where z is less precise. Divide by `dimension(z)` for the
-    renormalized form of Eq. 8.
+    Per-observation, shape [N], from 0 up; float32 if z is less precise. Divide by `dimension(z)`
+    for the renormalized form of Eq. 8.
   """
   z = as_array(z, 'z')
   r = as_shaped(r, 'r', z.shape)
@@ -114,14 +112,14 @@ def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
 
 
 def dimension(z: jax.Array) -> int:
-  """D^(l), the number of entries of one observation's activation (Section 2.2), at least 1."""
+  """Return D^(l), the number of entries of one observation's activation (Section 2.2), or 1."""
   if not jnp.ndim(z):
     raise UserError('z has the shape (); allowed: (N, ...), the observations along axis 0')
   return max(1, math.prod(jnp.shape(z)[1:]))
 
 
 def global_reconstruction(inversion: Inversion) -> jax.Array:
-  """The input's reconstruction loss, (1/D) ||x - r^(0)||^2, the paper's Gamma (Eq. 9).
+  """Return the input's reconstruction loss, (1/D) ||x - r^(0)||^2, the paper's Gamma (Eq. 9).
 
   Args:
     inversion: activations and reconstructions of N observations.
@@ -133,7 +131,7 @@ def global_reconstruction(inversion: Inversion) -> jax.Array:
 
 
 def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
-  """The reconstruction loss of one layer, (1/D^(l)) ||z^(l) - r^(l)||^2 (a term of Eq. 8).
+  """Return the reconstruction loss of one layer, (1/D^(l)) ||z^(l) - r^(l)||^2 (a term of Eq. 8).
 
   Args:
     inversion: activations and reconstructions of N observations.
@@ -143,7 +141,7 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
     Shape [N].
 
   Raises:
-    UserError: for a layer that there is not.
+    UserError: if there is no such layer.
   """
   count = len(inversion.reconstructions)
   if not isinstance(layer, numbers.Integral) or not 0 <= layer < count:
@@ -152,28 +150,28 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
   return reconstruction(z, r) / dimension(z)
 
 
-# What is compared with each layer's activation z^(l), l = 0, ..., L - 1:
-# `output`: r^(l), all the way back from the network's output (Eq. 7).
-# `layer`: (dz^(l+1)/dz^(l))^T z^(l+1), back through one layer from its own output, the local form
-#   of stacked autoencoders and ladder networks (Rasmus et al., NIPS 2015, has a decoder for it).
-# `input`: for l = 1, ..., L the layer's way back to the input, x against (dz^(l)/dx)^T z^(l), the
-#   form that Section 2.2 rejects, as noise in x reaches every layer's loss.
+# How a layer is reconstructed:
+# `output`: z^(l) from the network's output, r^(l) (Eq. 7).
+# `layer`: z^(l) from the next activation, (dz^(l+1)/dz^(l))^T z^(l+1), the local form of stacked
+#   autoencoders and ladder networks (Rasmus et al., NIPS 2015, who have a decoder for it).
+# `input`: x from the activation z^(l), l = 1, ..., L, (dz^(l)/dx)^T z^(l). Section 2.2 rejects this
+#   form, as noise in x reaches every layer's loss.
 FORMS = ('output', 'layer', 'input')
 
 
 def layer_losses(
     inversion: Inversion, form: str = 'output', stop_target: bool = False
 ) -> list[jax.Array]:
-  """The L reconstruction losses by dimension, each of shape [N].
+  """Return the L reconstruction losses, each divided by its dimension, of shape [N].
 
   Args:
-    inversion: of N observations; with its `pullbacks` where the form is not `output`.
+    inversion: the inversion of N observations; with its `pullbacks` unless the form is `output`.
     form: one of `FORMS`.
-    stop_target: whether what is reconstructed is a constant target, so that only the
-      reconstruction is drawn to it.
+    stop_target: whether the reconstructed activation is a constant target, so that the gradient
+      only moves the reconstruction towards it.
 
   Raises:
-    UserError: if the pullbacks are needed and there are none.
+    UserError: if the pullbacks are needed and missing.
   """
   targets, found = _targets_and_reconstructions(inversion, form)
   if stop_target:
@@ -211,21 +209,22 @@ def multiscale_reconstruction(
     layer_weights: Sequence[float] | None = None,
     form: str = 'output',
 ) -> jax.Array:
-  """The mean over layers of the reconstruction losses, the paper's lambda (Eq. 10).
+  """Return the mean over layers of the reconstruction losses, the paper's lambda (Eq. 10).
 
   Args:
     inversion: activations and reconstructions of N observations.
-    layers: which layers count; all of 0, ..., L - 1 unless given.
-    stop_target: whether z^(l) is a constant target, so that only r^(l) is drawn to it.
-    layer_weights: of the layers that count, in their order; 1 over their number unless given.
+    layers: the layers that count; all of 0, ..., L - 1 unless given.
+    stop_target: see `layer_losses`.
+    layer_weights: weights of the layers that count, in their order; 1 over their number unless
+      given.
     form: see `FORMS`.
 
   Returns:
     Shape [N].
 
   Raises:
-    UserError: for a layer that there is not; see `layer_losses`, too.
-    ValueError: if the weights are not as many as the layers.
+    UserError: if there is no such layer, or the pullbacks are needed and missing.
+    ValueError: if the numbers of weights and layers differ.
   """
   values = layer_losses(inversion, form, stop_target)
   layers = range(len(values)) if layers is None else layers

@@ -1,4 +1,4 @@
-"""Scalars of training, kept as (sum, count) so that means over steps and devices are exact."""
+"""Metrics, kept as (sum, count) so that means over steps and devices are exact."""
 
 from typing import NamedTuple
 
@@ -10,43 +10,43 @@ from multiscale_inversion.inversion.stages import Inversion
 
 
 class Mean(NamedTuple):
-  """A mean under way.
+  """A mean, as the sum of values and their number.
 
   Attributes:
     total: sum of the values, a float32 scalar.
-    count: how many they were, a float32 scalar.
+    count: number of the values, a float32 scalar.
   """
 
   total: jax.Array
   count: jax.Array
 
   def value(self) -> float:
-    """The mean; NaN when nothing was counted."""
+    """Return the mean; NaN if nothing was counted."""
     return float(self.total) / float(self.count) if float(self.count) else float('nan')
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> Mean:
-  """The mean of per-observation values [N] over the observations where mask [N] is 1."""
-  # Where, not a product: what is masked may be infinite.
+  """Average per-observation values [N] over the observations where mask [N] is 1."""
+  # `where` instead of a product, as a masked value may be infinite.
   total = jnp.sum(jnp.where(mask > 0, values, 0))
   return Mean(total.astype(jnp.float32), jnp.sum(mask > 0).astype(jnp.float32))
 
 
 def single(value: jax.Array, weight: float = 1.0) -> Mean:
-  """One value as a mean, of as many as the weight says."""
+  """Return a single value as a mean in which it counts `weight` times."""
   weight = jnp.asarray(weight, jnp.float32)
   return Mean(value.astype(jnp.float32) * weight, weight)
 
 
 def add(a, b):
-  """Adds two trees of `Mean`, leaf by leaf."""
+  """Add two trees of `Mean`, leaf by leaf."""
   return jax.tree.map(jnp.add, a, b)
 
 
 def classification_metrics(
     inversion: Inversion, labels: jax.Array, mask: jax.Array
 ) -> dict[str, Mean]:
-  """`cross_entropy` of the labeled and `entropy` of the unlabeled observations, in nats."""
+  """Measure `cross_entropy` of labeled and `entropy` of unlabeled observations, in nats."""
   logits = inversion.activations[-1]
   return {
       'cross_entropy': masked_mean(losses.cross_entropy(logits, labels), mask),
@@ -55,7 +55,7 @@ def classification_metrics(
 
 
 def reconstruction_metrics(inversion: Inversion) -> dict[str, Mean]:
-  """A layer's (1/D^(l)) ||z^(l) - r^(l)||^2, `reconstruction/l`, and the layers' mean."""
+  """Measure (1/D^(l)) ||z^(l) - r^(l)||^2, `reconstruction/l`, and their mean over layers."""
   everything = jnp.ones(inversion.activations[0].shape[0])
   layers = losses.layer_losses(inversion)
   metrics = {'reconstruction': masked_mean(sum(layers) / len(layers), everything)}

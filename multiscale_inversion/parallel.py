@@ -28,12 +28,12 @@ from multiscale_inversion import rendezvous
 from multiscale_inversion.errors import UserError
 
 AXIS = 'batch'
-# How long processes wait for each other at the start.
+# Time that processes wait for each other at the start.
 TIMEOUT_SECONDS = 60.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.1, 86400.0
-# How much longer JAX is told to wait: it shall not be the one that gives up.
+# JAX is told to wait longer by this much, so that it is not the one that gives up.
 _MARGIN_SECONDS = 20.0
-# How long a process that has died stays unnoticed at most.
+# Longest time until the death of a process is noticed.
 _HEARTBEAT_SECONDS = 30
 
 
@@ -99,13 +99,13 @@ def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def shares(batch_size: int, labeled_fraction: float) -> tuple[int, int]:
-  """How many images of a batch are labeled, and how many not."""
+  """Return the numbers of labeled and of unlabeled images in a batch."""
   labeled = round(batch_size * labeled_fraction)
   return labeled, batch_size - labeled
 
 
 def check_batch(batch_size: int, labeled_fraction: float, num_devices: int) -> None:
-  """Raises a `UserError` unless both shares of a batch divide by the number of devices."""
+  """Raise a `UserError` unless both shares of a batch divide by the number of devices."""
 
   def divides(size):
     return all(share > 0 and share % num_devices == 0 for share in shares(size, labeled_fraction))
@@ -113,7 +113,7 @@ def check_batch(batch_size: int, labeled_fraction: float, num_devices: int) -> N
   labeled, unlabeled = shares(batch_size, labeled_fraction)
   if labeled % num_devices == 0 and unlabeled % num_devices == 0:
     return
-  # Among the next 2 n^2 sizes is one of n k whose k times the fraction is whole but for 1 / (2 n).
+  # One of the next 2 n^2 sizes is n k with k times the fraction within 1 / (2 n) of an integer.
   above = range(batch_size + 1, batch_size + 4 * num_devices**2)
   nearest = (next(filter(divides, sizes), None) for sizes in (range(batch_size - 1, 0, -1), above))
   sizes = [size for size in nearest if size]
@@ -127,11 +127,11 @@ def check_batch(batch_size: int, labeled_fraction: float, num_devices: int) -> N
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-  """The devices of a training.
+  """The devices that a program runs on.
 
   Attributes:
-    local: this process's.
-    count: of all processes together.
+    local: the devices of this process.
+    count: number of devices of all processes together.
   """
 
   local: tuple[jax.Device, ...]
@@ -143,12 +143,13 @@ class Devices:
     return AXIS if self.count > 1 else None
 
   def compile(self, function: Callable[..., Any], donate: int | None = None) -> Callable[..., Any]:
-    """Compiles a function for all devices.
+    """Compile a function for all devices.
 
     Args:
-      function: on one device: jitted as it is. On several: mapped, every argument and every
-        result with a leading axis of this process's devices, as `replicate` makes it.
-      donate: the argument whose buffers the results may take.
+      function: what one device computes. On a single device it is jitted as it is. On several, it
+        is mapped: every argument and every result has a leading axis of this process's devices, as
+        `replicate` makes it.
+      donate: index of the argument whose buffers the results may reuse.
     """
     donated = () if donate is None else (donate,)
     if self.axis_name is None:
@@ -158,19 +159,19 @@ class Devices:
     )
 
   def replicate(self, tree: Any) -> Any:
-    """Puts a tree of arrays on each device: a leading axis of this process's devices."""
+    """Copy a tree of arrays to each device, with a leading axis of this process's devices."""
     if self.axis_name is None:
       return jax.tree.map(jnp.asarray, tree)
     return jax.tree.map(_replication(self), tree)
 
   def scatter(self, tree: Any) -> Any:
-    """Puts on each device its part of a tree of host arrays.
+    """Copy to each device its part of a tree of host arrays.
 
     Args:
       tree: arrays with a leading axis of all devices, the same in all processes.
 
     Returns:
-      Arrays with a leading axis of this process's devices; without, on a single device.
+      Arrays with a leading axis of this process's devices; without this axis on a single device.
     """
     if self.axis_name is None:
       return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tree)
@@ -179,7 +180,7 @@ class Devices:
     return jax.tree.map(lambda leaf: jax.device_put(leaf[mine], self._sharding()), tree)
 
   def first(self, tree: Any) -> Any:
-    """What the first device holds of a replicated tree."""
+    """Return the first device's copy of a replicated tree."""
     if self.axis_name is None:
       return tree
     return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], tree)
@@ -189,7 +190,7 @@ class Devices:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
 
   def _given_devices(self) -> list[jax.Device] | None:
-    """None for all there are, which is what multi-process mapping wants."""
+    """Return the devices for `pmap`: None for all, which mapping over processes needs."""
     return None if self.count == jax.device_count() else list(self.local)
 
 
@@ -203,13 +204,13 @@ def _replication(devices: Devices) -> Callable[[jax.Array], jax.Array]:
 
 
 def devices(count: int | None = None) -> Devices:
-  """The devices to train on.
+  """Return the devices to train on.
 
   Args:
-    count: how many; all of all processes unless given.
+    count: their number; all devices of all processes unless given.
 
   Raises:
-    UserError: if there are fewer, or several processes are not to use all of theirs.
+    UserError: if there are fewer, or several processes would not use all of their devices.
   """
   available = jax.device_count()
   count = available if count is None else count
@@ -221,7 +222,7 @@ def devices(count: int | None = None) -> Devices:
 
 
 def is_main_process() -> bool:
-  """Whether this is process 0, the one that writes."""
+  """Return whether this is process 0, the one that writes."""
   return jax.process_index() == 0
 
 
@@ -229,12 +230,13 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
   """Join this process to the others of its job, before JAX is used for anything else.
 
   Args:
-    distributed: `auto` where the surroundings say who is who (Cloud TPU, SLURM, Open MPI), else
-      `HOST:PORT,NUMBER,INDEX`: process 0's address, the number of processes, this one's index.
-    timeout: how long to wait for the others, in seconds, 0.1 to a day.
+    distributed: `auto` if the environment tells each process its place (Cloud TPU, SLURM, Open
+      MPI), else `HOST:PORT,NUMBER,INDEX`: process 0's address, the number of processes, and the
+      index of this one.
+    timeout: time to wait for the others, in seconds, 0.1 to a day.
 
   Raises:
-    UserError: if it is neither, or the processes do not come together in time.
+    UserError: if `distributed` is neither, or the processes do not come together in time.
   """
   if not _SHORTEST_SECONDS <= timeout <= _LONGEST_SECONDS:
     raise UserError(
@@ -253,7 +255,7 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
         'num_processes': job.number,
         'process_id': job.index,
     }
-  # Where JAX waits in vain, it aborts the process.
+  # JAX aborts the process when its own time is over.
   watch = threading.Timer(timeout, _give_up, (distributed, timeout))
   watch.daemon = True
   watch.start()
@@ -269,9 +271,9 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
 
 
 def _give_up(distributed: str, timeout: float) -> None:
-  """End the process with a line and status 2: its main thread waits in JAX, which aborts it."""
+  """End the process with a line and status 2, as its main thread waits in JAX and cannot."""
   state = getattr(sys.modules.get('jax._src.distributed'), 'global_state', None)
-  where = getattr(state, 'coordinator_address', None) or 'an address that is not known'
+  where = getattr(state, 'coordinator_address', None) or 'an unknown address'
   print(
       f'error: --distributed={distributed}: process {getattr(state, "process_id", "?")} of '
       f'{getattr(state, "num_processes", "?")} waited {timeout:g} s for the others at {where}; '
@@ -283,19 +285,19 @@ def _give_up(distributed: str, timeout: float) -> None:
 
 
 def part() -> None:
-  """Leave the job of several processes, once all do; nothing without one."""
+  """Leave the job of several processes once all do; do nothing if this process is alone."""
   jax.distributed.shutdown()
 
 
 def from_main_process(values: Sequence[int]) -> list[int]:
-  """Process 0's values, in all processes: they must take the same decisions."""
+  """Return process 0's values in all processes, so that these take the same decisions."""
   if jax.process_count() == 1:
     return list(values)
   return [int(value) for value in multihost_utils.broadcast_one_to_all(np.array(values))]
 
 
 def any_process(flag: bool) -> bool:
-  """Whether the flag is set in any process."""
+  """Return whether the flag is set in any process."""
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

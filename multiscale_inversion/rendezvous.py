@@ -1,9 +1,9 @@
-"""Bring the processes of a job together, or say within a time who is missing.
+"""Bring the processes of a job together, or say in time which of them are missing.
 
 JAX's own start of several processes waits for minutes and then aborts the process, without naming
-whom it waited for. So the processes meet first, over a TCP connection to the port of process 0 that
-JAX takes afterwards: each says its index, process 0 answers all when all are there, or what is
-wrong. Sockets and threads alone; nothing of JAX.
+the missing ones. So the processes meet first, over TCP connections to the port of process 0 that
+JAX uses afterwards. Each sends its index; process 0 answers all of them once all are there, or
+tells them what is wrong. The module uses sockets and threads, and nothing of JAX.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _GREETING = 'multiscale_inversion'
 _WAIT, _READY, _REFUSAL = f'{_GREETING} wait', f'{_GREETING} ready', f'{_GREETING} refuses: '
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries
 _CONNECTION_SECONDS = 5.0  # for one of several addresses
-_GRACE_SECONDS = 2.0  # for an answer that is under way
+_GRACE_SECONDS = 2.0  # for an answer that is on its way
 _LONGEST = 1000  # bytes of a message
 _MOST = 10**6  # processes
 
@@ -34,10 +34,10 @@ class Job:
   """A process's place among the processes of its job.
 
   Attributes:
-    host, port: where process 0 is reached.
-    number: of processes.
-    index: this process's, from 0 to number - 1.
-    timeout: how long it waits for the others, in seconds.
+    host, port: address of process 0.
+    number: number of processes.
+    index: index of this process, from 0 to number - 1.
+    timeout: time to wait for the others, in seconds.
   """
 
   host: str
@@ -48,7 +48,7 @@ class Job:
 
   @property
   def address(self) -> str:
-    """HOST:PORT, as JAX takes it."""
+    """Process 0's address as JAX takes it, HOST:PORT."""
     return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
 
 
@@ -56,7 +56,7 @@ def parse(text: str, timeout: float) -> Job:
   """Read `HOST:PORT,NUMBER,INDEX`.
 
   Raises:
-    UserError: if it is something else.
+    UserError: if the text has another form.
   """
   match = re.fullmatch(r'(?:\[([^],\s]+)\]|([^],:\s[]+)):(\d{1,9}),(\d{1,9}),(\d{1,9})', text, re.A)
   if not match:
@@ -73,8 +73,8 @@ def meet(job: Job) -> None:
   """Wait until all processes of a job are there.
 
   Raises:
-    UserError: if they are not in time, or some are twice, or are told another number of processes;
-      in all processes that are there.
+    UserError: in all processes that are there, if others are missing at the time-out, two have the
+      same index, or they were given different numbers of processes.
   """
   deadline = time.monotonic() + job.timeout
   if job.index:
@@ -86,8 +86,6 @@ def meet(job: Job) -> None:
     _join(job, deadline)
   finally:
     host.join()  # it closes the port, which JAX takes then
-
-
 
 
 def _join(job: Job, deadline: float) -> None:
@@ -105,7 +103,7 @@ def _join(job: Job, deadline: float) -> None:
         return
       if answer.startswith(_REFUSAL):
         raise UserError(answer.removeprefix(_REFUSAL))
-      failure = 'what answers there is no process 0 that is starting'
+      failure = 'the answer is not that of a process 0 that is starting'
     time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
     pause = min(2 * pause, _LONGEST_PAUSE)
   whom = 'process 0' if job.index else 'itself'
@@ -117,7 +115,7 @@ def _join(job: Job, deadline: float) -> None:
 
 
 def _connect(job: Job, seconds: float) -> socket.socket:
-  """Connect to process 0 by whichever of its addresses answers."""
+  """Connect to the first of process 0's addresses that answers."""
   failure: OSError = TimeoutError('timed out')
   for family, kind, protocol, _, address in _resolve(job, seconds):
     connection = socket.socket(family, kind, protocol)
@@ -132,7 +130,7 @@ def _connect(job: Job, seconds: float) -> socket.socket:
 
 
 def _resolve(job: Job, seconds: float) -> list[tuple]:
-  """Look up the addresses of process 0's host, in a thread: a look-up knows no time-out."""
+  """Look up the addresses of process 0's host, in a thread, as a look-up takes no time-out."""
   found: list[tuple] = []
   failure: list[Exception] = [TimeoutError('the name is not resolved')]
 
@@ -151,9 +149,9 @@ def _resolve(job: Job, seconds: float) -> list[tuple]:
 
 
 def _ask(connection: socket.socket, job: Job, deadline: float) -> str:
-  """Return what process 0 answers; nothing where something else answers, or nobody.
+  """Return the answer of process 0; an empty string if there is none, or it is another program's.
 
-  Once it has said that it is process 0, its own time-out counts, which may have begun later.
+  Once process 0 has answered that it waits, its own time-out counts, which may have begun later.
   """
   lines = []
   with contextlib.suppress(OSError):
@@ -170,12 +168,12 @@ def _ask(connection: socket.socket, job: Job, deadline: float) -> str:
 
 
 class _Host(threading.Thread):
-  """Process 0's side: takes the others' words, and answers all at once.
+  """Process 0's side: it collects the processes' messages, and answers all at once.
 
   Args:
-    job: process 0's, which is one of the processes that come, too: through HOST:PORT, so that an
-      address which is not its own is noticed.
-    deadline: of the monotonic clock.
+    job: process 0's place. Process 0 connects to itself, too, through HOST:PORT, so that an address
+      of another machine is noticed.
+    deadline: end of the waiting time, by the monotonic clock.
 
   Raises:
     UserError: if the port cannot be taken.
@@ -198,7 +196,7 @@ class _Host(threading.Thread):
     self._selector.register(self._listening, selectors.EVENT_READ)
 
   def run(self) -> None:
-    """Collect the processes until the answer is known, and give it."""
+    """Collect the processes until the answer is known, and send it."""
     try:
       answer = self._collect()
       self._answer(answer)
@@ -209,7 +207,7 @@ class _Host(threading.Thread):
       self._selector.close()
 
   def _collect(self) -> str:
-    """Take what comes until all are there or the time is over, and return the answer to all."""
+    """Read messages until all processes are there or the time is over; return the answer."""
     problem, deadline = None, self._deadline
     while len(set(self._present.values())) < self._job.number:
       left = deadline - time.monotonic()
@@ -217,7 +215,7 @@ class _Host(threading.Thread):
         return self._refusal(problem or self._absence())
       for key, _ in self._selector.select(left):
         found = self._take(key.fileobj)
-        if found and not problem:  # those that are about to come are told, too
+        if found and not problem:  # processes that connect a little later are told, too
           problem, deadline = found, min(deadline, time.monotonic() + _GRACE_SECONDS)
     return self._refusal(problem) if problem else _READY
 
@@ -233,7 +231,7 @@ class _Host(threading.Thread):
     )
 
   def _take(self, source: socket.socket) -> str | None:
-    """Take a connection, or what comes over one; return what keeps the job from starting."""
+    """Accept a connection, or read from one; return the reason if the job cannot start."""
     if source is self._listening:
       with contextlib.suppress(OSError):
         connection, _ = source.accept()
@@ -277,7 +275,7 @@ class _Host(threading.Thread):
     self._present.pop(source, None)
 
   def _answer(self, answer: str) -> None:
-    """Answer all, and wait until they have read it: who closes first keeps the port for a while."""
+    """Send the answer, and wait for the others to close: who closes first keeps the port busy."""
     self._listening.close()
     for connection in self._present:
       connection.settimeout(1.0)
@@ -290,7 +288,7 @@ class _Host(threading.Thread):
 
 
 def _listen(port: int) -> socket.socket:
-  """Take a port on all addresses, of both versions of the protocol where there are both."""
+  """Listen at a port on all addresses, of IPv6 and IPv4 if the machine has both."""
   try:
     return socket.create_server(('', port), family=socket.AF_INET6, dualstack_ipv6=True)
   except (OSError, ValueError) as error:
@@ -300,7 +298,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _names(number: int, present: Iterable[int]) -> str:
-  """Name the processes that are missing, a row of them by its ends."""
+  """Name the missing processes, consecutive ones by the first and the last."""
   ranges, start = [], 0
   for index in [*sorted(present), number]:
     if start < index:

@@ -92,14 +92,13 @@ def test_another_number_of_processes(port):
 
 def test_a_process_that_ended_may_come_again(port):
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    host = pool.submit(meet, f'localhost:{port},3,0', timeout=LONG)
-    for _ in range(3):  # process 2 is missing, so that nobody is told to start
+    host = pool.submit(meet, f'localhost:{port},3,0', timeout=LONG)  # it waits for process 2, too
+    for _ in range(3):
       one = connected(port)
       one.sendall(b'multiscale_inversion 3 1\n')
       assert one.recv(100) == b'multiscale_inversion wait\n'
       one.close()
-    both = [f'localhost:{port},3,{index}' for index in (1, 2)]
-    assert meet(*both, timeout=LONG) == [None, None]
+    assert meet(*(f'localhost:{port},3,{index}' for index in (1, 2)), timeout=LONG) == [None] * 2
     assert host.result() == [None]
 
 
@@ -134,7 +133,7 @@ def test_another_program_at_the_port(answer):
         with contextlib.suppress(TimeoutError), server.accept()[0] as connection:
           connection.sendall(answer)
       line, = process.result()
-  assert f'localhost:{port} (what answers there is no process 0 that is starting)' in line
+  assert f'localhost:{port} (the answer is not that of a process 0 that is starting)' in line
 
 
 @pytest.mark.parametrize('text', [

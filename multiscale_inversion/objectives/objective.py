@@ -304,8 +304,8 @@ def per_log_classes(term: Term) -> Term:
     count = inversion.activations[-1].shape[-1]
     if count < 2:
       raise UserError(
-          f'objective: a term is divided by the logarithm of the number of classes, {count}; '
-          'allowed: at least 2 classes'
+          f'objective: the number of classes is {count}, and a term is divided by its logarithm; '
+          'allowed: at least 2'
       )
     return values / math.log(count)
 

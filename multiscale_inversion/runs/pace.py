@@ -8,10 +8,10 @@ _GROWTH = 8
 
 
 class Pace:
-  """Groups steps so that a dispatch takes about a second.
+  """Group steps so that a dispatch takes about a second.
 
-  Long enough that the time between dispatches does not count, short enough that progress is
-  shown, interruptions are answered and checkpoints are saved in time.
+  This is long enough for the time between dispatches to be negligible, and short enough to show
+  progress, answer interruptions and save checkpoints in time.
   """
 
   def __init__(self):
@@ -20,7 +20,7 @@ class Pace:
     self.steps_per_second: float | None = None
 
   def next_count(self, remaining: int) -> int:
-    """Number of steps of the next dispatch, from 1 to `remaining`."""
+    """Return the number of steps of the next dispatch, from 1 to `remaining`."""
     if self.steps_per_second is None:
       return 1
     wanted = min(int(self.steps_per_second * _SECONDS), self._last_count * _GROWTH)
@@ -28,7 +28,7 @@ class Pace:
 
   @contextlib.contextmanager
   def timed(self, count: int):
-    """Times a dispatch of `count` steps. The first one compiles, and is not counted."""
+    """Time a dispatch of `count` steps. The first one compiles, and does not count."""
     started = time.monotonic()
     yield
     elapsed = time.monotonic() - started
