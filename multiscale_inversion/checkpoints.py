@@ -50,9 +50,9 @@ class Checkpoints:
   """The checkpoints in one folder, the latest two kept.
 
   Checkpoints are saved in the background; `close` waits for the last one. Arrays and notes have
-  their SHA-256 beside them. A checkpoint is damaged if anything in it is missing or changed, if it stands
-  under another step's number, or if its variables are not finite. If the newest one is damaged, a
-  `DamagedCheckpointWarning` names it and the next older one is read.
+  their SHA-256 beside them. A checkpoint is damaged if anything in it is missing or changed, if it
+  stands under another step's number, or if its variables are not finite. If the newest one is
+  damaged, a `DamagedCheckpointWarning` names it and the next older one is read.
 
   Args:
     directory: the folder, made when the first checkpoint is saved.
