@@ -16,7 +16,7 @@ import pytest
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.runs import display
 
-ROOT = pathlib.Path(cli.__file__).parents[1]
+ROOT = pathlib.Path(cli.__file__).parents[2]
 LIMIT = 120.0  # seconds; more than a loaded machine needs
 COMMAND = [sys.executable, '-m', 'experiments.main']
 

@@ -12,7 +12,7 @@ import pytest
 
 from multiscale_inversion.cli import environment
 
-ROOT = pathlib.Path(environment.__file__).parents[1]
+ROOT = pathlib.Path(environment.__file__).parents[2]
 LIMIT = 120.0  # seconds; more than a loaded machine needs
 
 

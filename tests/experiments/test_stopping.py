@@ -14,7 +14,7 @@ import pytest
 
 from multiscale_inversion.cli import stopping
 
-ROOT = pathlib.Path(stopping.__file__).parents[1]
+ROOT = pathlib.Path(stopping.__file__).parents[2]
 LIMIT = 120.0  # seconds; more than a loaded machine needs
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 

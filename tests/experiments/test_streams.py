@@ -132,7 +132,7 @@ def raises(error):
   (UserError('x' * 100_000), 2, None),
   (KeyboardInterrupt(), 130, 'interrupted\n'),
   (PermissionError(13, 'Permission denied', '/there'), 2, 'error: /there: Permission denied\n'),
-  (OSError(28, 'No space left on device'), 2, 'error: No space left on device\n'),
+  (OSError(28, 'No space left on device'), 3, 'error: No space left on device\n'),
 ])  # fmt: skip
 def test_errors_are_one_line(error, status, line, monkeypatch, capsys):
   assert run(monkeypatch, raises(error)) == status
