@@ -107,7 +107,7 @@ def test_a_run_without_a_loss_of_its_own_copies_nothing(tmp_path, custom):
 
 def test_a_missing_file_is_named(custom, tmp_path):
   _, make = custom
-  with pytest.raises(UserError, match='absent.py: no such file'):
+  with pytest.raises(UserError, match=r'absent\.py: no such file'):
     run.train_and_evaluate(make(), str(tmp_path / 'run'), config_file=str(tmp_path / 'absent.py'))
   assert not (tmp_path / 'run').exists()
 
@@ -131,10 +131,12 @@ def test_the_lock_is_left_by_a_process_that_ends(tmp_path, custom):
   folder = tmp_path / 'run'
   folder.mkdir()
   (folder / '.lock').write_text('')
-  with RunFolder(str(folder)).claim({}, {}):
-    with pytest.raises(UserError, match='another run is under way in it'):
-      with RunFolder(str(folder)).claim({}, {}):
-        pass
+  with (
+    RunFolder(str(folder)).claim({}, {}),
+    pytest.raises(UserError, match='another run is under way in it'),
+    RunFolder(str(folder)).claim({}, {}),
+  ):
+    pass
   with RunFolder(str(folder)).claim({}, {}):
     pass
   shutil.rmtree(folder)
