@@ -82,10 +82,10 @@ def test_other_networks_gain_the_more_the_worse_they_are():
   value, error = paired(errors['mlp', 'supervised'], errors['mlp', 'multiscale'])
   says(RESULTS_PAGE, f"The perceptron's gain ({value:.2f} ± {error:.2f}) is within chance")
   for network in names:
-    doc = ' '.join((ROOT / f'experiments/digits_{network}.py').read_text().split())
-    for objective, before in (('multiscale', 'error '), ('supervised', 'labels alone ')):
-      values = list(errors[network, objective].values())
-      assert f'{before}{mean_text(values)} %' in doc, network
+    both, alone = (
+      mean_text(list(errors[network, name].values())) for name in ('multiscale', 'supervised')
+    )
+    says(ROOT / 'experiments/digits_topologies.py', f'{network} {both} % {alone} %')
 
 
 def mean_text(values):
@@ -248,7 +248,7 @@ def test_convolutions_on_the_xeon():
   speeds = [size['gflop_per_s'] for size in runs_of('benchmark_winograd')['measured'].values()]
   slower = sorted(size['forward, lax'] / size['gradient, lax'] for size in speeds)
   least, most = f'{slower[1]:.1f}', f'{slower[-1]:.1f}'
-  for page in ('README.md', 'docs/convolutions.md', 'multiscale_inversion/networks/convolution.py'):
+  for page in ('README.md', 'docs/convolutions.md', 'multiscale_inversion/nn/convolution.py'):
     says(ROOT / page, f'{least} to {most} times')
   assert len(slower) == 5 and slower[0] < 1.2
   assert all(size['forward, lax'] > size['forward, winograd'] for size in speeds)

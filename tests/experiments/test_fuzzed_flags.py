@@ -67,7 +67,8 @@ def test_every_key(key):
 def test_values_that_are_taken_build_or_are_refused():
   """Of different networks and objectives, so that each option has a taker."""
   chosen = random.Random(0)
-  files = ('50', 'mlp', 'cnn_1d', 'lstm', 'gru', 'vit', 'methods:fixmatch', 'methods:mean_teacher')
+  networks = [f'topologies:{name}' for name in ('mlp', 'cnn_1d', 'lstm', 'gru', 'vit')]
+  files = ('50', *networks, 'methods:fixmatch', 'methods:mean_teacher')
   built = 0
   for _ in range(400):
     file, _, word = chosen.choice(files).partition(':')

@@ -292,7 +292,7 @@ def test_signals_while_a_program_is_imported(quick_environment, tmp_path):
     [sys.executable, '-X', 'importtime', '-m', 'experiments.report', '--out', str(tmp_path)],
     cwd=ROOT, env=quick_environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
   )
-  while 'experiments.stopping' not in process.stderr.readline():
+  while 'cli.stopping' not in process.stderr.readline():
     assert process.poll() is None
   while not process.stderr.readline().strip().endswith(' experiments'):
     assert process.poll() is None
