@@ -7,7 +7,7 @@ The one program that needs TensorFlow (the extra `prepare`): TFDS prepares its s
 from absl import flags
 
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError, check_choice
 

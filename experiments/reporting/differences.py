@@ -21,6 +21,13 @@ OF_THE_RUN = {
     *FREE_KEYS,
 } - {_NOTE}
 _NAMES = ('network.name', 'objective.name')
+# What decides about the defaults of options.
+_NAMED = (
+    ('network', 'name'),
+    ('objective', 'name'),
+    ('augmentation', 'weak'),
+    ('augmentation', 'strong'),
+)
 # What the columns and names of tables show.
 _SHOWN = (
     'data.name',
@@ -48,7 +55,8 @@ def setting(run: dict[str, Any]) -> dict[str, Any]:
   """
   config = from_record(run['config'])
   plain = defaults.get_config()
-  plain.network.name, plain.objective.name = config.network.name, config.objective.name
+  for section, name in _NAMED:
+    plain[section][name] = config[section][name]
   default = flatten(resolve(plain, known_only=True))
   flat = flatten(config)
   return {

@@ -12,6 +12,7 @@ from multiscale_inversion.networks.convolutional import ConvolutionalNetwork
 from multiscale_inversion.networks.normalized import LayerOptions, finish_layer
 from multiscale_inversion.nn import layers
 from multiscale_inversion.nn.convolution import Conv
+from multiscale_inversion.options import Positive
 
 
 class SignalLayer(nn.Module):
@@ -62,9 +63,9 @@ class CNN1D(ConvolutionalNetwork):
 
   num_axes = range(3, 33)
 
-  depth: int = 3
-  width: int = 32
-  kernel_size: int = 5
+  depth: Positive = 3
+  width: Positive = 32
+  kernel_size: Positive = 5
 
   def setup(self):
     """Makes the layers."""

@@ -48,4 +48,4 @@ class ConvolutionalNetwork(NormalizedNetwork):
 
   num_axes = (4,)
 
-  pooling: str = 'mean'
+  pooling: layers.Pooling = 'mean'

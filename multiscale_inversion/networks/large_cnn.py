@@ -9,6 +9,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks.convolutional import ConvBlock, ConvolutionalNetwork
 from multiscale_inversion.networks.normalized import LayerOptions
 from multiscale_inversion.nn import layers
+from multiscale_inversion.options import Positive
 
 GLOBAL = 0
 # (number of filters by the width, size of filters, padding, pooling size), from the input on. The
@@ -61,7 +62,7 @@ class LargeCNN(ConvolutionalNetwork):
     width: number of filters of the first three layers, at least 1; the others have twice as many.
   """
 
-  width: int = 96
+  width: Positive = 96
 
   def setup(self):
     """Makes the layers."""

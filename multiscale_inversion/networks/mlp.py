@@ -6,6 +6,7 @@ import jax
 
 from multiscale_inversion.networks.normalized import LayerOptions, NormalizedNetwork, finish_layer
 from multiscale_inversion.nn import layers
+from multiscale_inversion.options import Positive
 
 
 class DenseLayer(nn.Module):
@@ -43,8 +44,8 @@ class MLP(NormalizedNetwork):
 
   num_axes = range(2, 33)
 
-  depth: int = 3
-  width: int = 256
+  depth: Positive = 3
+  width: Positive = 256
 
   def setup(self):
     """Makes the layers."""

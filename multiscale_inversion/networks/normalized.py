@@ -1,13 +1,15 @@
 """What the networks with batch norm share: their options, and what follows each linear map."""
 
 import dataclasses
+from typing import Annotated
 
 import jax
 
 from multiscale_inversion.networks.layered import LayeredNetwork
 from multiscale_inversion.nn import layers
-from multiscale_inversion.nn.batch_norm import BatchNorm
+from multiscale_inversion.nn.batch_norm import INVERSE_MODES, BatchNorm
 from multiscale_inversion.nn.dropout import Dropout
+from multiscale_inversion.options import OneOf, Share, ShareBelowOne
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +67,13 @@ class NormalizedNetwork(LayeredNetwork):
   """
 
   num_classes: int
-  activation: str = 'leaky_relu'
-  negative_slope: float = 0.01
-  dropout_rate: float = 0.2
-  batch_norm_inverse: str = 'frozen'
-  batch_norm_momentum: float = 0.9
-  batch_norm_epsilon: float = 1e-5
-  initializer: str = 'glorot_uniform'
+  activation: Annotated[str, OneOf(layers.ACTIVATIONS)] = 'leaky_relu'
+  negative_slope: Share = 0.01
+  dropout_rate: ShareBelowOne = 0.2
+  batch_norm_inverse: Annotated[str, OneOf(INVERSE_MODES)] = 'frozen'
+  batch_norm_momentum: ShareBelowOne = 0.9
+  batch_norm_epsilon: Share = 1e-5
+  initializer: layers.InitializerName = 'glorot_uniform'
   axis_name: str | None = None
   dtype: str | None = None
 

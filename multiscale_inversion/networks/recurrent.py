@@ -8,6 +8,7 @@ import jax
 from multiscale_inversion.networks.layered import LayeredNetwork
 from multiscale_inversion.nn import layers
 from multiscale_inversion.nn.dropout import Dropout
+from multiscale_inversion.options import Positive, ShareBelowOne
 
 
 class RecurrentLayer(nn.Module):
@@ -61,10 +62,10 @@ class RecurrentNetwork(LayeredNetwork):
   num_axes = range(3, 33)
 
   num_classes: int
-  depth: int = 2
-  width: int = 64
-  dropout_rate: float = 0.2
-  initializer: str = 'glorot_uniform'
+  depth: Positive = 2
+  width: Positive = 64
+  dropout_rate: ShareBelowOne = 0.2
+  initializer: layers.InitializerName = 'glorot_uniform'
   dtype: str | None = None
 
   def setup(self):

@@ -1,12 +1,10 @@
 """The networks by name."""
 
-import inspect
 from typing import Any
 
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import UserError, check_options, check_whole
-from multiscale_inversion.networks import options as options_lib
+from multiscale_inversion.errors import UserError, WrongType, check_whole
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.mlp import MLP
@@ -14,67 +12,55 @@ from multiscale_inversion.networks.network import Network
 from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.vit import VisionTransformer
+from multiscale_inversion.options import Option, defaults_of
 from multiscale_inversion.registry import Registry
 
-_NETWORKS: Registry[type[Network]] = Registry('network.name', {
-    'large_cnn': LargeCNN,
-    'resnet': ResNet,
-    'mlp': MLP,
-    'cnn_1d': CNN1D,
-    'lstm': LSTM,
-    'gru': GRU,
-    'vit': VisionTransformer,
-})
-
-# What a network takes from where and how it is trained, beside its own options.
-_SURROUNDINGS = ('axis_name', 'dtype')
+_NETWORKS: Registry[Network] = Registry(
+    {
+        'large_cnn': LargeCNN,
+        'resnet': ResNet,
+        'mlp': MLP,
+        'cnn_1d': CNN1D,
+        'lstm': LSTM,
+        'gru': GRU,
+        'vit': VisionTransformer,
+    },
+    # From the data and from how the network is trained; the last two are Flax's.
+    supplied=('num_classes', 'axis_name', 'dtype', 'parent', 'name'),
+)
 
 
 def names() -> tuple[str, ...]:
-  """The names that `create` takes."""
+  """Return the names that `create` takes."""
   return _NETWORKS.names()
 
 
 def register(name: str, network: type[Network]) -> None:
-  """Makes a subclass of `LayeredNetwork` or `UnstagedNetwork` known to `create` as `name`.
+  """Make a subclass of `LayeredNetwork` or `UnstagedNetwork` known to `create`.
+
+  Its attributes are its options: they are checked, and reachable from a configuration, by their
+  annotations, see `multiscale_inversion.options`.
 
   Raises:
-    UserError: for something else.
-    ValueError: see `Registry.register`.
+    UserError: for another class or name, see also `Registry.register`.
   """
   if not (isinstance(network, type) and issubclass(network, Network)):
     what = getattr(network, '__name__', f'a {type(network).__name__}')
-    raise UserError(
+    raise WrongType(
         f'network {name}: {what}; allowed: a subclass of networks.LayeredNetwork or '
         'networks.UnstagedNetwork'
     )
   _NETWORKS.register(name, network)
 
 
-def constructor(name: str) -> type[Network]:
-  """The class of the network called `name`; its signature has the options and their defaults."""
-  return _NETWORKS[name]
+def options(name: str) -> dict[str, Option]:
+  """Return the options that the network called `name` takes beside the number of classes."""
+  return _NETWORKS.options(name)
 
 
 def defaults(name: str) -> dict[str, Any]:
-  """The options that the network called `name` takes, with their defaults."""
-  parameters = inspect.signature(constructor(name)).parameters
-  return {option: parameters[option].default for option in option_names(name)}
-
-
-def option_names(name: str) -> tuple[str, ...]:
-  """The options that the network called `name` takes beside the number of classes."""
-  taken = {'num_classes', *_SURROUNDINGS, 'parent', 'name'}
-  return tuple(p for p in inspect.signature(constructor(name)).parameters if p not in taken)
-
-
-def _check_dtype(dtype: Any) -> None:
-  try:
-    floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
-  except TypeError:
-    floating = False
-  if not floating:
-    raise UserError(f'dtype: {dtype!r}; allowed: None, or a floating-point type, as bfloat16')
+  """Return the defaults of `options(name)`; None where an option is required."""
+  return defaults_of(options(name))
 
 
 def create(
@@ -82,9 +68,9 @@ def create(
     num_classes: int,
     axis_name: str | None = None,
     dtype: str | None = None,
-    **options,
+    **options: Any,
 ) -> Network:
-  """Returns the network called `name`, a Flax module that returns every activation.
+  """Return the network called `name`, a Flax module that returns every activation.
 
   Args:
     name: one of `names()`.
@@ -92,7 +78,7 @@ def create(
     axis_name: mapped axis over whose devices a batch is spread, for networks that take statistics
       over it; None for one device.
     dtype: type of the activations between the input and the logits; the input's when None.
-    **options: the module's attributes, one of `option_names(name)` each.
+    **options: the module's attributes, of `options(name)`.
 
   Raises:
     UserError: for an unknown name, an option that the network does not have, or a value out of
@@ -103,13 +89,20 @@ def create(
     >>> network.blocks_per_group
     2
   """
-  check_options('network', name, options, option_names(name))
-  options_lib.check(options)
-  check_whole('network: num_classes', num_classes, 2)
+  check_whole('num_classes', num_classes, 2)
   _check_dtype(dtype)
-  parameters = inspect.signature(_NETWORKS[name]).parameters
-  if dtype is not None and 'dtype' not in parameters:
-    raise UserError(f'precision: {name} computes in its input\'s type only, not in {dtype}')
+  taken = getattr(_NETWORKS[name], '__dataclass_fields__', {})
+  if dtype is not None and 'dtype' not in taken:
+    raise UserError(f'{name} computes in its input\'s type only, not in {dtype}', 'dtype')
   surroundings = {'axis_name': axis_name, 'dtype': dtype}
-  options |= {key: value for key, value in surroundings.items() if key in parameters}
-  return _NETWORKS[name](num_classes=num_classes, **options)
+  options |= {key: value for key, value in surroundings.items() if key in taken}
+  return _NETWORKS.create(name, num_classes=num_classes, **options)
+
+
+def _check_dtype(dtype: Any) -> None:
+  try:
+    floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+  except TypeError:
+    floating = False
+  if not floating:
+    raise UserError(f'{dtype!r}; allowed: None, or a floating-point type, as bfloat16', 'dtype')

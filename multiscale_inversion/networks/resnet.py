@@ -7,6 +7,7 @@ from multiscale_inversion.networks.convolutional import ConvBlock, Convolutional
 from multiscale_inversion.networks.normalized import LayerOptions
 from multiscale_inversion.nn import layers
 from multiscale_inversion.nn.convolution import Conv
+from multiscale_inversion.options import Positive
 
 NUM_GROUPS = 3
 
@@ -58,8 +59,8 @@ class ResNet(ConvolutionalNetwork):
     width: k, at least 1.
   """
 
-  blocks_per_group: int = 3
-  width: int = 64
+  blocks_per_group: Positive = 3
+  width: Positive = 64
 
   def setup(self):
     """Makes the layers."""

@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Annotated, Literal, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.options import OneOf
 
 _ACTIVATIONS = {
     'elu': nn.elu,
@@ -27,8 +29,10 @@ _INITIALIZERS = {
     'lecun_normal': nn.initializers.lecun_normal,
 }
 INITIALIZERS = tuple(_INITIALIZERS)
+InitializerName = Annotated[str, OneOf(INITIALIZERS)]
 
-POOLINGS = ('mean', 'max')
+Pooling = Literal['mean', 'max']
+POOLINGS = get_args(Pooling)
 
 
 def activation(name: str, negative_slope: float) -> Callable[[jax.Array], jax.Array]:

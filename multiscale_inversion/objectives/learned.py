@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
-from multiscale_inversion.errors import UserError, check_choice, check_options, check_range
+from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.objectives import paper
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, per_log_classes
+from multiscale_inversion.objectives.objective import Objective, Reduction, per_log_classes
+from multiscale_inversion.options import Amount, OneOf, ShareBelowOne, checked
 
 # The options that each rule takes, with their defaults.
 RULES = {'gradient': {'rate': 0.001}, 'speed': {'decay': 0.99, 'power': 1.0}}
@@ -92,15 +94,16 @@ def speed_rule(decay: float, power: float) -> Rule:
   return Rule(init, update)
 
 
+@checked
 def learned(
-    rule: str = 'gradient',
-    rate: float = RULES['gradient']['rate'],
-    decay: float = RULES['speed']['decay'],
-    power: float = RULES['speed']['power'],
-    reduction: str = 'batch',
-    unlabeled: str = 'entropy',
+    rule: Annotated[str, OneOf(RULES)] = 'gradient',
+    rate: Amount = RULES['gradient']['rate'],
+    decay: ShareBelowOne = RULES['speed']['decay'],
+    power: Amount = RULES['speed']['power'],
+    reduction: Reduction = 'batch',
+    unlabeled: paper.Unlabeled = 'entropy',
     stop_target: bool = False,
-    form: str = 'output',
+    form: losses.Form = 'output',
 ) -> Objective:
   """The multiscale objective with weights beta_CE, beta_E, beta_R^(l) that learn (Section 4).
 
@@ -122,17 +125,13 @@ def learned(
   Raises:
     UserError: for a value out of range, or an option of the other rule.
   """
-  check_choice('objective.rule', rule, RULES)
   given = {'rate': rate, 'decay': decay, 'power': power}
   for other in RULES.keys() - {rule}:
     moved = [name for name, default in RULES[other].items() if given[name] != default]
-    check_options('objective', f'learned with rule={rule}', moved, RULES[rule])
+    check_options(f'learned with rule={rule}', moved, RULES[rule])
   if unlabeled != 'entropy':
     # Both rules take losses that are never negative and fall from where they begin.
-    raise UserError(f'objective.unlabeled: {unlabeled}; allowed with learned: entropy')
-  for name, value in (('rate', rate), ('power', power)):
-    check_range(f'objective.{name}', value, 0, 1e6)
-  check_range('objective.decay', decay, 0, 1, open_end=True)
+    raise UserError(f'{unlabeled}; allowed with learned: entropy', 'unlabeled')
   chosen = gradient_rule(rate) if rule == 'gradient' else speed_rule(decay, power)
   heads = [
       per_log_classes(paper.labeled_cross_entropy(reduction)),

@@ -19,8 +19,9 @@ from multiscale_inversion import (
 )
 from multiscale_inversion import seeds as seeds_lib
 from multiscale_inversion.data import augmentation
-from multiscale_inversion.errors import UserError
-from multiscale_inversion.runs.config import chosen_options, data_options, resolve
+from multiscale_inversion.errors import UserError, check_options, named_as_keys
+from multiscale_inversion.runs.config import chosen_options, resolve
+from multiscale_inversion.runs.defaults import SECTIONS
 
 
 class Setup(NamedTuple):
@@ -71,14 +72,15 @@ class Setup(NamedTuple):
   def _initial_state(self, seed: int) -> training.TrainState:
     trainer, shape = self.trainer, self.dataset.train_images.shape[1:]
     key = training.keys_from_seed(seed).init
-    state = training.create_state(
-        trainer.network,
-        trainer.optimizer,
-        key,
-        shape,
-        trainer.objective,
-        len(self.dataset.train_images),
-    )
+    with named_as_keys('network'):
+      state = training.create_state(
+          trainer.network,
+          trainer.optimizer,
+          key,
+          shape,
+          trainer.objective,
+          len(self.dataset.train_images),
+      )
     training.check_axis(trainer.network, state, trainer.axis_name)
     return state
 
@@ -90,12 +92,82 @@ def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
 
 
 def load_dataset(config: ConfigDict) -> data.Dataset:
-  """The data set of a configuration, its training images as they are without a corruption."""
-  return data.load(config.data.name, config.data.data_dir, **data_options(config))
+  """Return the data set of a configuration, its training images without a corruption."""
+  options = chosen_options(config.data, SECTIONS['data'].fixed())
+  with named_as_keys('data'):
+    return data.load(config.data.name, config.data.data_dir, **options)
+
+
+def create_network(
+    config: ConfigDict, num_classes: int, axis_name: str | None = None
+) -> networks.Network:
+  """Return the network of a configuration, which computes in its precision."""
+  dtype = precision.get(config.precision).dtype
+  with named_as_keys('network', dtype='precision'):
+    options = chosen_options(config.network)
+    return networks.create(config.network.name, num_classes, axis_name, dtype, **options)
+
+
+def create_objective(config: ConfigDict) -> objectives.Objective:
+  """Return the objective of a configuration."""
+  with named_as_keys('objective'):
+    return objectives.create(config.objective.name, **chosen_options(config.objective))
+
+
+def create_augmentations(
+    config: ConfigDict,
+) -> tuple[augmentation.Augmentation, augmentation.Augmentation]:
+  """Return the weak and the strong augmentation of a configuration.
+
+  Each gets those of the section's options that it takes.
+
+  Raises:
+    UserError: for an option that neither takes.
+  """
+  section = config.augmentation
+  options = chosen_options(section, SECTIONS['augmentation'].fixed())
+  names = (section.weak, section.strong)
+  with named_as_keys('augmentation'):
+    taken = [augmentation.options(name) for name in names]
+    check_options(' or '.join(dict.fromkeys(names)), options, taken[0] | taken[1])
+    weak, strong = (
+        augmentation.create(name, **{k: v for k, v in options.items() if k in known})
+        for name, known in zip(names, taken, strict=True)
+    )
+  return weak, strong
+
+
+def _load_corrupted(config: ConfigDict) -> data.Dataset:
+  """Return the data set of a configuration, its training images corrupted."""
+  dataset, section = load_dataset(config), config.data
+  with named_as_keys(name='data.corruption', level='data.corruption_level'):
+    images = data.corrupt(
+        dataset.train_images, section.corruption, section.corruption_level, config.seed
+    )
+  return dataset._replace(train_images=images)
+
+
+def _split(config: ConfigDict, dataset: data.Dataset, seeds: Sequence[int]) -> data.Split:
+  """Return which images are labeled and unlabeled, of several seeds along a leading axis."""
+  section = config.data
+  with named_as_keys('data', seed='seed'):
+    return _for_seeds(
+        seeds,
+        lambda seed: data.split(
+            dataset.train_labels, section.num_labeled, seed, section.unlabeled, dataset.class_names
+        ),
+    )
+
+
+def _sampler(config: ConfigDict, split: data.Split) -> data.Sampler:
+  """Return the sampler of the batches that a configuration asks for."""
+  shares = parallel.shares(config.batch_size, config.labeled_fraction)
+  with named_as_keys(num_labeled='data.num_labeled', unlabeled='data.unlabeled'):
+    return data.Sampler(split.labeled.shape[-1], split.unlabeled.shape[-1], *shares)
 
 
 def build(config: ConfigDict) -> Setup:
-  """Builds an experiment.
+  """Build an experiment.
 
   Args:
     config: validated.
@@ -105,69 +177,38 @@ def build(config: ConfigDict) -> Setup:
   """
   config = resolve(config)
   # What can fail without the data fails before they are read.
-  objective = objectives.create(config.objective.name, **chosen_options(config.objective))
-  options = chosen_options(config.network)
-  matmul_precision, dtype = precision.get(config.precision)
-  networks.create(config.network.name, num_classes=2, dtype=dtype, **options)
-  if config.data.placement == 'host' and config.num_seeds > 1:
+  objective, augmentations = create_objective(config), create_augmentations(config)
+  create_network(config, num_classes=2)
+  on_host = config.data.placement == 'host'
+  if on_host and config.num_seeds > 1:
     raise UserError(
-        'data.placement: host streams the batches of one run; allowed: device, or num_seeds=1'
+        'host streams the batches of one run; allowed: device, or num_seeds=1', 'data.placement'
     )
   devices = parallel.devices(config.num_devices)
-  labeled_per_batch, unlabeled_per_batch = parallel.shares(
-      config.batch_size, config.labeled_fraction
-  )
   parallel.check_batch(config.batch_size, config.labeled_fraction, devices.count)
 
-  dataset = load_dataset(config)
-  images = data.corrupt(
-      dataset.train_images, config.data.corruption, config.data.corruption_level, config.seed
-  )
-  dataset = dataset._replace(train_images=images)
+  dataset = _load_corrupted(config)
   seeds = tuple(range(config.seed, config.seed + config.num_seeds))
-  split = _for_seeds(
-      seeds,
-      lambda seed: data.split(
-          dataset.train_labels,
-          config.data.num_labeled,
-          seed,
-          config.data.unlabeled,
-          dataset.class_names,
-      ),
-  )
-  sampler = data.Sampler(
-      split.labeled.shape[-1], split.unlabeled.shape[-1], labeled_per_batch, unlabeled_per_batch
-  )
+  split = _split(config, dataset, seeds)
+  sampler = _sampler(config, split)
   num_steps = config.num_steps or config.num_epochs * sampler.steps_per_epoch
-  schedule = training.piecewise_schedule(
-      config.learning_rate,
+  trainer = training.Trainer(
+      create_network(config, len(dataset.class_names), devices.axis_name),
+      objective,
+      optax.adam(_schedule(config, num_steps)),
+      devices.axis_name,
+      precision.get(config.precision).matmul,
+      config.rematerialize,
       num_steps,
-      config.decay_epochs,
-      config.decay_reference_epochs,
-      config.decay_factor,
+      *augmentations,
   )
-  network = networks.create(
-      config.network.name, len(dataset.class_names), devices.axis_name, dtype, **options
-  )
-  optimizer = optax.adam(schedule)
   train_data = training.TrainData(
       dataset.train_images, dataset.train_labels, split.labeled, split.unlabeled
   )
-  on_host = config.data.placement == 'host'
   setup = Setup(
       dataset,
       devices,
-      training.Trainer(
-          network,
-          objective,
-          optimizer,
-          devices.axis_name,
-          matmul_precision,
-          config.rematerialize,
-          num_steps,
-          augmentation.create(config.augmentation.weak),
-          augmentation.create(config.augmentation.strong),
-      ),
+      trainer,
       sampler,
       seeds,
       None if len(seeds) == 1 else config.seeds_mode or seeds_lib.DEFAULT_MODE,
@@ -184,6 +225,17 @@ def build(config: ConfigDict) -> Setup:
   return setup
 
 
+def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+  """Return the learning rate by the number of steps done."""
+  return training.piecewise_schedule(
+      config.learning_rate,
+      num_steps,
+      config.decay_epochs,
+      config.decay_reference_epochs,
+      config.decay_factor,
+  )
+
+
 def _check_layers(config: ConfigDict, setup: Setup) -> None:
   """Raises a `UserError` where the objective's layers or their weights are not the network's."""
   layers, weights = config.objective.layers, config.objective.layer_weights
@@ -192,9 +244,9 @@ def _check_layers(config: ConfigDict, setup: Setup) -> None:
   state = jax.eval_shape(setup.initial_state)
   depth = setup.trainer.network.bind(state.variables()).num_layers()
   if layers and max(layers) >= depth:
-    raise UserError(f'objective.layers: {layers}; allowed: 0 to {depth - 1}')
+    raise UserError(f'{layers}; allowed: 0 to {depth - 1}', 'objective.layers')
   count = len(layers or range(depth))
   if weights and len(weights) != count:
     raise UserError(
-        f'objective.layer_weights: {len(weights)} weights; allowed: {count}, one a layer'
+        f'{len(weights)} weights; allowed: {count}, one a layer', 'objective.layer_weights'
     )

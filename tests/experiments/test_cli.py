@@ -16,7 +16,7 @@ import pytest
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.runs import display
 
-ROOT = pathlib.Path(cli.__file__).parents[1]
+ROOT = pathlib.Path(cli.__file__).parents[2]
 LIMIT = 120.0  # seconds; more than a loaded machine needs
 COMMAND = [sys.executable, '-m', 'experiments.main']
 
@@ -83,9 +83,10 @@ ERRORS = {
                   'network.frobnicate: unknown key; allowed under network: activation',
                   ('blocks_per_group', 'width')),
   'misspelt key': ([DIGITS, '--config.network.widht=3'],
-                   'network.widht: unknown key; allowed under network: activation', ('width',)),
+                   'network.widht: unknown key, nearest network.width; allowed under network: ',
+                   ('width',)),
   'misspelt key at the top': ([DIGITS, '--config.bacth_size=3'],
-                              'bacth_size: unknown key; allowed: augmentation, batch_size',
+                              'bacth_size: unknown key, nearest batch_size; allowed: augmentation',
                               ('seed',)),
   'key below a value': ([DIGITS, '--config.network.width.height=3'],
                         'network.width.height: unknown key; allowed under network', ('width',)),

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, add, unlabeled
+from multiscale_inversion.objectives.objective import Objective, Reduction, add, unlabeled
+from multiscale_inversion.options import Amount, Share
 
 
 def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
@@ -35,7 +35,6 @@ def strong_pass(threshold: float) -> ContextTerm:
 
   Recorded as `certain`: the share of unlabeled images beyond the threshold.
   """
-  check_range('objective.threshold', threshold, 0, 1)
 
   def loss(inversion, labels, mask, context):
     del labels
@@ -50,7 +49,7 @@ def strong_pass(threshold: float) -> ContextTerm:
 
 
 def fixmatch(
-    weight: float = 1.0, threshold: float = 0.95, reduction: str = 'group'
+    weight: Amount = 1.0, threshold: Share = 0.95, reduction: Reduction = 'group'
 ) -> Objective:
   """Cross-entropy of labeled observations, and FixMatch's of unlabeled ones (Eq. 3, 4).
 

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.consistency import squared_difference
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
 def ema_decay(step: jax.Array, decay: float) -> jax.Array:
@@ -38,7 +38,6 @@ def teacher(decay: float) -> ContextTerm:
   Args:
     decay: alpha, of the averages, in [0, 1).
   """
-  check_range('objective.decay', decay, 0, 1, open_end=True)
 
   def loss(inversion, labels, mask, context):
     del labels, mask
@@ -66,7 +65,10 @@ def teacher(decay: float) -> ContextTerm:
 
 
 def mean_teacher(
-    weight: float = 100.0, rampup: float = 0.25, decay: float = 0.99, reduction: str = 'group'
+    weight: Amount = 100.0,
+    rampup: Share = 0.25,
+    decay: ShareBelowOne = 0.99,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Cross-entropy of labeled observations, and the agreement of all with the teacher.
 

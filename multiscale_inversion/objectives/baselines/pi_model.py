@@ -9,7 +9,8 @@ from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.consistency import squared_difference
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share
 
 
 def second_pass() -> ContextTerm:
@@ -29,7 +30,7 @@ def second_pass() -> ContextTerm:
 
 
 def pi_model(
-    weight: float = 100.0, rampup: float = 0.25, reduction: str = 'group'
+    weight: Amount = 100.0, rampup: Share = 0.25, reduction: Reduction = 'group'
 ) -> Objective:
   """Cross-entropy of labeled observations, and the agreement of two passes of all.
 

@@ -11,7 +11,8 @@ from multiscale_inversion import losses
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
-from multiscale_inversion.objectives.objective import Objective, unlabeled
+from multiscale_inversion.objectives.objective import Objective, Reduction, unlabeled
+from multiscale_inversion.options import Amount, Share
 
 
 def pseudo_label_loss(logits: jax.Array) -> jax.Array:
@@ -23,10 +24,10 @@ def pseudo_label_loss(logits: jax.Array) -> jax.Array:
 
 
 def pseudo_label(
-    weight: float = 3.0,
-    ramp_start: float = 0.1,
-    ramp_end: float = 0.6,
-    reduction: str = 'group',
+    weight: Amount = 3.0,
+    ramp_start: Share = 0.1,
+    ramp_end: Share = 0.6,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Cross-entropy of labeled observations and, weighted, of unlabeled ones' pseudo-labels.
 
@@ -41,7 +42,8 @@ def pseudo_label(
     UserError: if the ramp ends before it starts.
   """
   if ramp_end < ramp_start:
-    raise UserError(f'objective.ramp_end: {ramp_end}; allowed: from ramp_start={ramp_start} up')
+    allowed = f'from ramp_start={ramp_start} up'
+    raise UserError(f'{ramp_end}; allowed: {allowed}', 'ramp_end', mentions=('ramp_start',))
   term = lambda inversion, labels, mask: pseudo_label_loss(inversion.activations[-1])
   ramp = ramps.linear(weight, ramp_start, ramp_end)
   terms = [*labeled_cross_entropy_alone(reduction).terms, (ramp, unlabeled(term, reduction))]

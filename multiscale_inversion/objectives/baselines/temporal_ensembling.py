@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines import ramps
 from multiscale_inversion.objectives.baselines.consistency import squared_difference
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
 def ensemble(decay: float) -> ContextTerm:
@@ -25,7 +25,6 @@ def ensemble(decay: float) -> ContextTerm:
   Args:
     decay: alpha, in [0, 1).
   """
-  check_range('objective.decay', decay, 0, 1, open_end=True)
 
   def init(start):
     return {
@@ -63,7 +62,10 @@ def ensemble(decay: float) -> ContextTerm:
 
 
 def temporal_ensembling(
-    weight: float = 30.0, rampup: float = 0.25, decay: float = 0.6, reduction: str = 'group'
+    weight: Amount = 30.0,
+    rampup: Share = 0.25,
+    decay: ShareBelowOne = 0.6,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Cross-entropy of labeled observations, and the agreement of all with their earlier selves.
 

@@ -5,14 +5,15 @@ Supervised and Semi-Supervised Learning", IEEE TPAMI 2018, arXiv:1704.03976.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.supervised import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, Evaluation
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Range
 
 
 def divergence(logits: jax.Array, others: jax.Array) -> jax.Array:
@@ -75,11 +76,11 @@ def smoothness(epsilon: float, xi: float, num_iterations: int) -> ContextTerm:
 
 
 def virtual_adversarial(
-    weight: float = 1.0,
-    epsilon: float = 2.5,
-    xi: float = 0.01,
-    num_iterations: int = 1,
-    reduction: str = 'group',
+    weight: Amount = 1.0,
+    epsilon: Amount = 2.5,
+    xi: Annotated[float, Range(1e-12, 1e6)] = 0.01,
+    num_iterations: Annotated[int, Range(0, 100)] = 1,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Cross-entropy of labeled observations, and local smoothness around all (Eq. 8).
 
@@ -93,9 +94,6 @@ def virtual_adversarial(
     num_iterations: of the power iteration.
     reduction: of the cross-entropy, see `objective.labeled`.
   """
-  check_range('objective.epsilon', epsilon, 0, 1e6)
-  check_range('objective.xi', xi, 1e-12, 1e6)
-  check_range('objective.num_iterations', num_iterations, 0, 100)
   return add(
       labeled_cross_entropy_alone(reduction), (weight, smoothness(epsilon, xi, num_iterations))
   )
