@@ -145,17 +145,17 @@ class Option:
         raise UserError(f'None; allowed: a value ({self.allowed()})', what)
       return
     if not any(self._has_type(type_, value) for type_ in self.types):
-      raise UserError(f'{reprlib.repr(value)}; allowed: {self._type_words()}', what)
+      allowed = self._type_and_constraints()
+      raise UserError(f'{reprlib.repr(value)}; allowed: {allowed}', what)
     for constraint in self.constraints:
       constraint.check(what, value)
 
   def allowed(self) -> str:
     """Return words for the values that are allowed."""
-    constraints = '; '.join(map(str, self.constraints))
-    listed = any(isinstance(c, OneOf) for c in self.constraints)
-    if listed or (self.types == (float,) and constraints):
-      return constraints
-    return ', '.join(filter(None, [self._type_words(), constraints]))
+    listed = any(isinstance(constraint, OneOf) for constraint in self.constraints)
+    if listed or (self.types == (float,) and self.constraints):
+      return ', '.join(map(str, self.constraints))
+    return self._type_and_constraints()
 
   def _has_type(self, type_: type, value: Any) -> bool:
     test, _ = TYPES[type_]
@@ -163,9 +163,10 @@ class Option:
       return False
     return type_ is not tuple or self.elements is None or _ELEMENTS[self.elements][0](value)
 
-  def _type_words(self) -> str:
-    of_elements = {tuple: _ELEMENTS[self.elements]} if self.elements else {}
-    return ' or '.join((TYPES | of_elements)[type_][1] for type_ in self.types)
+  def _type_and_constraints(self) -> str:
+    words = TYPES | ({tuple: _ELEMENTS[self.elements]} if self.elements else {})
+    types_ = ' or '.join(words[type_][1] for type_ in self.types)
+    return ', '.join([types_, *map(str, self.constraints)])
 
 
 @functools.lru_cache(maxsize=512)

@@ -223,14 +223,14 @@ def test_arguments_of_objectives(change, error, message):
 
 
 @pytest.mark.parametrize(('call', 'message'), [
-  (lambda: networks.create('resnet', '5'), "network: num_classes: '5'; allowed: a whole number"),
-  (lambda: networks.create('resnet', 5.0), 'network: num_classes: 5.0; allowed'),
-  (lambda: networks.create('resnet', True), 'network: num_classes: True; allowed'),
-  (lambda: networks.create('resnet', 1), 'network: num_classes: 1 is out of range; allowed: [2, '),
-  (lambda: networks.create(['resnet'], 5), "network.name: unknown ['resnet']; allowed"),
-  (lambda: networks.create('resnet', 5, width=8.5), 'network.width: 8.5; allowed: a whole number'),
-  (lambda: networks.create('resnet', 5, width=None), 'network.width: None; allowed'),
-  (lambda: networks.create('resnet', 5, dropout_rate='x'), "network.dropout_rate: 'x' is out of"),
+  (lambda: networks.create('resnet', '5'), "num_classes: '5'; allowed: a whole number"),
+  (lambda: networks.create('resnet', 5.0), 'num_classes: 5.0; allowed'),
+  (lambda: networks.create('resnet', True), 'num_classes: True; allowed'),
+  (lambda: networks.create('resnet', 1), 'num_classes: 1 is out of range; allowed: [2, '),
+  (lambda: networks.create(['resnet'], 5), "name: unknown ['resnet']; allowed"),
+  (lambda: networks.create('resnet', 5, width=8.5), 'width: 8.5; allowed: a whole number'),
+  (lambda: networks.create('resnet', 5, width=None), 'width: None; allowed'),
+  (lambda: networks.create('resnet', 5, dropout_rate='x'), "dropout_rate: 'x'; allowed: a number"),
   (lambda: networks.create('resnet', 5, dtype='float99'), "dtype: 'float99'; allowed"),
   (lambda: networks.create('resnet', 5, dtype='int32'), "dtype: 'int32'; allowed"),
   (lambda: data.split([0.0, 1.0], 2, 0), 'labels: of shape (2,) and type float64; allowed: int'),
@@ -240,11 +240,11 @@ def test_arguments_of_objectives(change, error, message):
   (lambda: data.split([-1, -1], 0, 0), 'num_labeled: 0; allowed'),
   (lambda: data.Sampler(5.0, 5, 2, 2), 'num_labeled: 5.0; allowed: a whole number'),
   (lambda: data.Sampler(5, 5, None, 2), 'labeled_per_batch: None; allowed: a whole number'),
-  (lambda: objectives.create(None), 'objective.name: unknown None; allowed'),
-  (lambda: objectives.create('convex', alpha='a', beta=0.5), "objective.alpha: 'a' is out of"),
-  (lambda: objectives.create('mean_teacher', decay='x'), "objective.decay: 'x' is out of range"),
-  (lambda: objectives.create('multiscale', layers=0), 'objective.layers: 0; allowed: a tuple'),
-  (lambda: objectives.create('multiscale', layer_weights=1.0), 'objective.layer_weights: 1.0; all'),
+  (lambda: objectives.create(None), 'name: unknown None; allowed'),
+  (lambda: objectives.create('convex', alpha='a', beta=0.5), "alpha: 'a'; allowed: a number"),
+  (lambda: objectives.create('mean_teacher', decay='x'), "decay: 'x'; allowed: a number"),
+  (lambda: objectives.create('multiscale', layers=0), 'layers: 0; allowed: a tuple'),
+  (lambda: objectives.create('multiscale', layer_weights=1.0), 'layer_weights: 1.0; all'),
 ])
 def test_options_of_another_type(call, message):
   with pytest.raises(UserError) as error:

@@ -171,7 +171,11 @@ def _help_on_default(entry: Key) -> str:
     return f'default: {entry.declared.default!r}'
   takers: dict[str, list[str]] = {}
   for name, option in entry.options.items():
-    takers.setdefault('required' if option.required else repr(option.default), []).append(name)
-  return 'default: ' + ', '.join(
-      f'{default} ({", ".join(names)})' for default, names in takers.items()
+    if not option.required:
+      takers.setdefault(repr(option.default), []).append(name)
+  by_default = [f'{default} ({", ".join(names)})' for default, names in takers.items()]
+  required = [name for name, option in entry.options.items() if option.required]
+  return '; '.join(
+      [f'default: {", ".join(by_default)}'] * bool(by_default)
+      + [f'required by {", ".join(required)}'] * bool(required)
   )

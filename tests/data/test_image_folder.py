@@ -121,7 +121,7 @@ def test_too_large_images_are_skipped_with_the_reason(tmp_path):
   assert [path for path, _ in found.skipped] == [f'{tmp_path}/cat/large.png']
   assert 'allowed: at most 0.01 (data.max_megapixels)' in found.skipped[0].reason
   assert load(tmp_path).skipped == ()
-  assert message_of(tmp_path, max_megapixels=0).startswith('data.max_megapixels: 0 is out of range')
+  assert message_of(tmp_path, max_megapixels=0).startswith('max_megapixels: 0 is out of range')
 
 
 def test_images_of_other_formats_are_named(tmp_path):
