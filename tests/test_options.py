@@ -108,7 +108,7 @@ def test_strings_as_annotations_and_classes_that_inherit():
 
 def test_a_checked_function():
   assert checked(constructor)(0.5, 4)[:2] == (0.5, 4)
-  with pytest.raises(UserError, match='^count: 0 is out of range'):
+  with pytest.raises(UserError, match=r'^count: 0 is out of range'):
     checked(constructor)(0.5, count=0)
 
 
@@ -123,7 +123,7 @@ def test_a_registry():
   ):
     with pytest.raises(UserError, match=f'^{message}'):
       registry.create(name, **options)
-  with pytest.raises(UserError, match='mine: an option called .name.; allowed: names other'):
+  with pytest.raises(UserError, match=r'mine: an option called .name.; allowed: names other'):
     registry.register('mine', constructor)
   with pytest.raises(WrongType, match='mine: a int; allowed: a function'):
     registry.register('mine', 3)
@@ -135,11 +135,12 @@ def test_errors_are_named_as_keys():
   with pytest.raises(WrongType) as error, named_as_keys('network', dtype='precision'):
     raise WrongType('3; allowed: a multiple of depth=2 (see /a/depth=1)', 'width', ('depth',))
   text = 'network.width: 3; allowed: a multiple of network.depth=2 (see /a/depth=1)'
-  assert str(error.value) == str(pickle.loads(pickle.dumps(error.value))) == text  # noqa: S301
+  assert str(error.value) == str(pickle.loads(pickle.dumps(error.value))) == text
   assert isinstance(error.value, TypeError) and isinstance(error.value, ValueError)
-  with pytest.raises(UserError, match='^precision: x'), named_as_keys('network', dtype='precision'):
+  keys = named_as_keys('network', dtype='precision')
+  with pytest.raises(UserError, match=r'^precision: x'), keys:
     raise UserError('x', 'dtype')
-  with pytest.raises(UserError, match='^as it is$'), named_as_keys('network'):
+  with pytest.raises(UserError, match=r'^as it is$'), named_as_keys('network'):
     raise UserError('as it is')
 
 

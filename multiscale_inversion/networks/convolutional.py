@@ -43,7 +43,7 @@ class ConvolutionalNetwork(NormalizedNetwork):
   """Base of the convolutional networks.
 
   Attributes (beside those of `NormalizedNetwork`):
-    pooling: `mean` (the paper's, but for MNIST) or `max`.
+    pooling: mean (the paper's, except for MNIST) or maximum.
   """
 
   num_axes = (4,)

@@ -55,13 +55,13 @@ class NormalizedNetwork(LayeredNetwork):
 
   Attributes:
     num_classes: number of classes C.
-    activation: a name of `layers.ACTIVATIONS`.
+    activation: nonlinearity of the layers.
     negative_slope: leaky_relu's slope below zero.
     dropout_rate: share of the activations dropped in training, in [0, 1).
-    batch_norm_inverse: `frozen`, `batch` or `running`; see `BatchNorm`.
+    batch_norm_inverse: statistics in the inverse of batch norm, see `BatchNorm`.
     batch_norm_momentum: share of the old running statistics that a step keeps, in [0, 1).
-    batch_norm_epsilon: added to variances.
-    initializer: a name of `layers.INITIALIZERS`, for all kernels.
+    batch_norm_epsilon: number added to variances.
+    initializer: initializer of all kernels.
     axis_name: mapped axis over whose devices the batch is spread, or None.
     dtype: type of the activations between the input and the logits; the input's when None.
   """

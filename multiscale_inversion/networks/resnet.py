@@ -55,8 +55,8 @@ class ResNet(ConvolutionalNetwork):
   k = 32; deep), Resnet2-32max (n = 2, k = 32, max pooling; MNIST).
 
   Attributes (beside those of `ConvolutionalNetwork`):
-    blocks_per_group: n, at least 1.
-    width: k, at least 1.
+    blocks_per_group: residual blocks in each of the three groups, n.
+    width: filters of a block of the first group, k.
   """
 
   blocks_per_group: Positive = 3

@@ -113,14 +113,15 @@ def learned(
   They are recorded as `weight/cross_entropy`, `weight/entropy` and `weight/reconstruction/l`.
 
   Args:
-    rule: `gradient`, see `gradient_rule`, or `speed`, see `speed_rule`.
-    rate: of the gradient rule.
-    decay: of the speed rule's running means.
-    power: of the speed rule.
-    reduction: as of `paper.multiscale`.
-    unlabeled: `entropy` alone; information is negative, and no loss at all takes all weight.
-    stop_target: as of `paper.multiscale`.
-    form: as of `paper.multiscale`.
+    rule: rule by which the weights learn, see `gradient_rule` and `speed_rule`.
+    rate: learning rate of the weights, by the gradient rule.
+    decay: share of the old value that the speed rule's running means keep.
+    power: how strongly the speed rule evens out speeds; 0 is not at all.
+    reduction: `batch` or `group`, see `labeled`.
+    unlabeled: `entropy` only. Information is negative, and with no loss at all every weight would
+      move to it.
+    stop_target: see `paper.multiscale`.
+    form: see `paper.multiscale`.
 
   Raises:
     UserError: for a value out of range, or an option of the other rule.

@@ -115,10 +115,12 @@ def multiscale_reconstruction(
 
 
 def supervised(reduction: Reduction = 'batch', unlabeled: Unlabeled = 'entropy') -> Objective:
-  """The labeled observations' cross-entropy alone.
+  """Return the labeled observations' cross-entropy alone.
 
-  It has no loss of unlabeled ones: `unlabeled` is there so that a configuration that sets it can
-  be compared with this one, and changes nothing.
+  Args:
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`. This objective has none; the
+      option changes nothing, so that configurations can differ from others in the name alone.
   """
   return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
 
@@ -152,12 +154,12 @@ def multiscale(
   """Cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
 
   Args:
-    reduction: `batch` or `group`, see `labeled`.
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
-    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
-    layer_weights: of the layers that count, in their order; 1/L each unless given.
-    form: what is reconstructed from what, see `losses.FORMS`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`.
+    layer_weights: weights of the layers that count, in their order; equal unless given.
+    form: which reconstruction is compared with which activation, see `losses.layer_losses`.
   """
   reconstruction = multiscale_reconstruction(layers, stop_target, layer_weights, form)
   return add(entropy(reduction, unlabeled), reconstruction)
@@ -175,9 +177,9 @@ def convex(
   Args:
     alpha: weight of the supervised loss, in [0, 1].
     beta: share of the entropy in the rest, in [0, 1].
-    normalized: divide L_R by the input's dimension. Eq. 5 does not.
-    reduction: `batch` or `group`, see `labeled`.
-    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
+    normalized: whether L_R is divided by the input's dimension. Eq. 5 does not.
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`.
   """
   terms = [
       (alpha, labeled_cross_entropy(reduction)),

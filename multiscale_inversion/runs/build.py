@@ -1,4 +1,4 @@
-"""From a configuration to the objects that train it."""
+"""Build the objects that train a configuration."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -29,16 +29,16 @@ class Setup(NamedTuple):
 
   Attributes:
     dataset: the data set, on the host.
-    devices: what it runs on.
+    devices: the devices that it runs on.
     trainer: network, objective, optimizer.
-    sampler: which images a step takes.
-    seeds: of the runs.
+    sampler: the positions of the images of each step.
+    seeds: the runs' seeds.
     seeds_mode: how several runs share a program; None for a single one.
-    keys: the runs' random keys; where there are several, with a leading axis of seeds.
-    train_data: on each device, positions with that axis, too; or on the host.
-    on_host: whether training data stay on the host, and are streamed.
-    test_data: on each device.
-    num_steps: of the whole training.
+    keys: the runs' random keys; of several runs, with a leading axis of seeds.
+    train_data: training data on each device or on the host; positions have the axis of seeds, too.
+    on_host: whether training data stay on the host and are streamed.
+    test_data: test data on each device.
+    num_steps: number of steps of the whole training.
   """
 
   dataset: data.Dataset
@@ -54,12 +54,12 @@ class Setup(NamedTuple):
   num_steps: int
 
   def initial_state(self) -> training.TrainState:
-    """The state before the first step."""
+    """Return the state before the first step."""
     return _for_seeds(self.seeds, self._initial_state)
 
   def initial_progress(self) -> training.Progress:
-    """The training before its first step, for one device."""
-    # Only shapes count, and the seeds' are the same: one trace of a step for all of them.
+    """Return the training before its first step, for one device."""
+    # Only shapes count, and all seeds have the same ones: one trace of a step serves all.
     positions = [
         jax.ShapeDtypeStruct((size,), jnp.int32)
         for size in (self.sampler.num_labeled, self.sampler.num_unlabeled)
@@ -86,7 +86,7 @@ class Setup(NamedTuple):
 
 
 def _for_seeds(seeds: Sequence[int], make: Callable[[int], Any]) -> Any:
-  """What is made for one seed; for several, along a leading axis."""
+  """Return what `make` returns for one seed, or for several seeds along a leading axis."""
   trees = [make(seed) for seed in seeds]
   return trees[0] if len(trees) == 1 else seeds_lib.stack(trees)
 
@@ -237,7 +237,7 @@ def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
 
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:
-  """Raises a `UserError` where the objective's layers or their weights are not the network's."""
+  """Raise a `UserError` unless the network has the objective's layers, and each has a weight."""
   layers, weights = config.objective.layers, config.objective.layer_weights
   if not layers and not weights:
     return

@@ -71,7 +71,7 @@ def flip(probability: Share = 0.5) -> Augmentation:
   """Exchange left and right in some of the images.
 
   Args:
-    probability: of an image's exchange.
+    probability: probability of an image's flip.
   """
 
   def augment(key, images):

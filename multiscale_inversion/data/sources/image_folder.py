@@ -37,9 +37,9 @@ def read(
   Args:
     data_dir: the folder, or the CSV file.
     image_size: edge in pixels of the square that each image is stretched to.
-    channels: 1 or 3; unless given, 1 if every image is grey all over, else 3.
-    test_fraction: of the labeled images of each class, between 0 and 1.
-    max_megapixels: of an image; larger ones are skipped. Reading takes at most 12 bytes of memory
+    channels: channels of the images; unless given, 1 if every image is grey all over, else 3.
+    test_fraction: share of the labeled images of each class that is held out for testing.
+    max_megapixels: size above which an image is skipped. Reading takes at most 12 bytes of memory
       for each pixel of the largest one, or of 16 megapixels a thread.
 
   Raises:

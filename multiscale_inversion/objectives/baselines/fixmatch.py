@@ -58,9 +58,9 @@ def fixmatch(
   here the batch is the configuration's, and the trained weights are evaluated.
 
   Args:
-    weight: lambda_u.
-    threshold: tau, of the prediction's certainty.
-    reduction: see `objective.labeled`.
+    weight: weight of the unlabeled observations' loss, lambda_u.
+    threshold: probability from which a prediction counts as a label, tau.
+    reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)
   return add(labeled_cross_entropy_alone(reduction), (weight, term))

@@ -73,10 +73,11 @@ def mean_teacher(
   """Cross-entropy of labeled observations, and the agreement of all with the teacher.
 
   Args:
-    weight: of the agreement, after the ramp.
+    weight: weight of the agreement after the ramp.
     rampup: length of the ramp, a share of the training (the authors': 40,000 of 150,000 steps).
-    decay: of the averages (the authors': 0.99, after the ramp 0.999; for CIFAR-10 0.999).
-    reduction: of the cross-entropy, see `objective.labeled`.
+    decay: share of the old value that the averages keep (the authors': 0.99, after the ramp
+      0.999; for CIFAR-10 0.999).
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   ramp = ramps.gaussian(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))

@@ -35,9 +35,9 @@ def pi_model(
   """Cross-entropy of labeled observations, and the agreement of two passes of all.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 100 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; the paper's 100 beside a mean over labeled ones.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    reduction: of the cross-entropy, see `objective.labeled`.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   ramp = ramps.gaussian(weight, rampup)
   return add(labeled_cross_entropy_alone(reduction), (ramp, second_pass()))

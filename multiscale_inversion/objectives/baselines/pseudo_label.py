@@ -32,11 +32,11 @@ def pseudo_label(
   """Cross-entropy of labeled observations and, weighted, of unlabeled ones' pseudo-labels.
 
   Args:
-    weight: alpha_f, of the unlabeled observations' loss at the end.
-    ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training (Lee's
+    weight: weight of the loss of unlabeled observations after its ramp, alpha_f.
+    ramp_start: share of the training after which the weight begins to grow, Eq. 16's T_1 (Lee's
       T_1 and T_2, 100 and 600, are fixed).
-    ramp_end: where it is reached, T_2; from `ramp_start` up.
-    reduction: see `objective.labeled`.
+    ramp_end: share of the training after which the weight is reached, T_2; from `ramp_start` up.
+    reduction: over which observations a loss is averaged, see `objective.labeled`.
 
   Raises:
     UserError: if the ramp ends before it starts.

@@ -70,10 +70,10 @@ def temporal_ensembling(
   """Cross-entropy of labeled observations, and the agreement of all with their earlier selves.
 
   Args:
-    weight: of the agreement, after the ramp; the paper's 30 beside a mean over labeled ones.
+    weight: weight of the agreement after the ramp; the paper's 30 beside a mean over labeled ones.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    decay: alpha, of the averages of predictions.
-    reduction: of the cross-entropy, see `objective.labeled`.
+    decay: share of the old value that the averages of predictions keep, alpha.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   return add(
       labeled_cross_entropy_alone(reduction), (ramps.gaussian(weight, rampup), ensemble(decay))

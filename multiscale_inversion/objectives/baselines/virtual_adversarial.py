@@ -85,14 +85,14 @@ def virtual_adversarial(
   """Cross-entropy of labeled observations, and local smoothness around all (Eq. 8).
 
   Args:
-    weight: alpha.
-    epsilon: length of the adversarial change, of inputs that are normalized to [-1, 1]; 2.5 is the
-      authors' for SVHN without augmentation, by their own normalization.
+    weight: weight of the smoothness, alpha.
+    epsilon: length of the adversarial change of inputs in [-1, 1]. 2.5 is the authors' value for
+      SVHN without augmentation, by their own normalization.
     xi: length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
       predictions; what counts is that it is small beside epsilon. bfloat16 rounds more and
       needs a longer one.
-    num_iterations: of the power iteration.
-    reduction: of the cross-entropy, see `objective.labeled`.
+    num_iterations: number of steps of the power iteration.
+    reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   return add(
       labeled_cross_entropy_alone(reduction), (weight, smoothness(epsilon, xi, num_iterations))
