@@ -23,6 +23,7 @@ from multiscale_inversion.options import OneOf, Range, checked, options_of
 from multiscale_inversion.registry import Registry
 from multiscale_inversion.runs import build, defaults
 from multiscale_inversion.runs.config import flatten, resolve, validate
+from multiscale_inversion.runs.finished import FinishedRun
 from tests.experiments import tiny
 
 
@@ -182,7 +183,8 @@ def test_old_runs_have_the_setting_of_new_ones():
   assert new['augmentation']['std'] == 0.15
   old = json.loads(json.dumps(new))
   old['augmentation'] = {'weak': 'noise', 'strong': 'strong'}
-  assert setting({'config': old}) == setting({'config': new})
+  runs = [FinishedRun.from_json(tiny.summary(config=config), 'there') for config in (old, new)]
+  assert setting(runs[0]) == setting(runs[1])
 
 
 # Networks, objectives and augmentations of a user.

@@ -67,7 +67,10 @@ def test_every_key(key):
 def test_values_that_are_taken_build_or_are_refused():
   """Of different networks and objectives, so that each option has a taker."""
   chosen = random.Random(0)
-  files = ('50', 'mlp', 'cnn_1d', 'lstm', 'gru', 'vit', 'methods:fixmatch', 'methods:mean_teacher')
+  files = (
+    '50', 'methods:fixmatch', 'methods:mean_teacher', 'topologies:mlp', 'topologies:cnn_1d',
+    'topologies:lstm', 'topologies:gru', 'topologies:vit',
+  )  # fmt: skip
   built = 0
   for _ in range(400):
     file, _, word = chosen.choice(files).partition(':')

@@ -150,7 +150,7 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
   config = changed({'objective.layers': layers, 'network.blocks_per_group': 1, 'network.width': 2})
   validate(config)
   if text is None:
-    assert setup.build(config).num_steps == 40 * (1247 // 25)
+    assert setup.build(config).training_step.num_steps == 40 * (1247 // 25)
   else:
     assert message_of(setup.build, config) == text
 
