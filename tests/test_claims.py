@@ -81,11 +81,13 @@ def test_other_networks_gain_the_more_the_worse_they_are():
   assert gains == sorted(gains, reverse=True)
   value, error = paired(errors['mlp', 'supervised'], errors['mlp', 'multiscale'])
   says(RESULTS_PAGE, f"The perceptron's gain ({value:.2f} ± {error:.2f}) is within chance")
+  doc = ' '.join((ROOT / 'experiments/digits_topologies.py').read_text().split())
   for network in names:
-    doc = ' '.join((ROOT / f'experiments/digits_{network}.py').read_text().split())
-    for objective, before in (('multiscale', 'error '), ('supervised', 'labels alone ')):
-      values = list(errors[network, objective].values())
-      assert f'{before}{mean_text(values)} %' in doc, network
+    multiscale, supervised = (
+      mean_text(list(errors[network, objective].values()))
+      for objective in ('multiscale', 'supervised')
+    )
+    assert f' {network} {multiscale} % {supervised} % ' in doc, network
 
 
 def mean_text(values):

@@ -71,7 +71,7 @@ def test_example(name, trained):
   config = summary['config']
   if name == 'my_loss.py':
     assert re.fullmatch(
-      r'sum of .*absolute_error \(source [0-9a-f]{8}\)', config['objective']['function']
+      r'sum of .*absolute_error \(sha256 [0-9a-f]{64}\)', config['objective']['function']
     )
   if name == 'my_memory.py':
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
