@@ -6,7 +6,7 @@ The only program that needs TensorFlow (the extra `prepare`), with which TFDS pr
 from absl import flags
 
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError, check_choice
 

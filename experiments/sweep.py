@@ -33,7 +33,8 @@ from multiscale_inversion.cli import overrides
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs import defaults
-from multiscale_inversion.runs.config import MAX_SEEDS, check_key, flatten, resolve, validate
+from multiscale_inversion.runs.config import check_key, flatten, resolve, validate
+from multiscale_inversion.runs.defaults import MAX_SEEDS
 from multiscale_inversion.runs.folder import RunFolder
 from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
 

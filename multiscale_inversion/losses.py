@@ -6,14 +6,14 @@ The caller reduces over the batch, with a mask (`metrics.masked_mean`).
 import math
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
 from multiscale_inversion.arrays import as_array, as_shaped
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.inversion.stages import Inversion
 
 
@@ -156,7 +156,8 @@ def layer_reconstruction(inversion: Inversion, layer: int) -> jax.Array:
 #   autoencoders and ladder networks (Rasmus et al., NIPS 2015, who have a decoder for it).
 # `input`: x from the activation z^(l), l = 1, ..., L, (dz^(l)/dx)^T z^(l). Section 2.2 rejects this
 #   form, as noise in x reaches every layer's loss.
-FORMS = ('output', 'layer', 'input')
+Form = Literal['output', 'layer', 'input']
+FORMS: tuple[str, ...] = get_args(Form)
 
 
 def layer_losses(
@@ -183,13 +184,13 @@ def _targets_and_reconstructions(inversion, form):
   z, count = inversion.activations, len(inversion.reconstructions)
   if form == 'output':
     return z[:-1], inversion.reconstructions
-  if form not in FORMS:
-    raise ValueError(f'form: {form!r}; allowed: {", ".join(FORMS)}')
+  check_choice('form', form, FORMS)
   back = inversion.pullbacks
   if len(back) != count:
     raise UserError(
-        f'objective.form: {form}; allowed without the pullbacks of a network in layers '
-        '(invert: keep_pullbacks=True): output'
+        f'{form}; allowed without the pullbacks of a network in layers (invert: '
+        'keep_pullbacks=True): output',
+        'form',
     )
   if form == 'layer':
     return z[:-1], [back[layer](z[layer + 1]) for layer in range(count)]
@@ -223,14 +224,14 @@ def multiscale_reconstruction(
     Shape [N].
 
   Raises:
-    UserError: if there is no such layer, or the pullbacks are needed and missing.
-    ValueError: if the numbers of weights and layers differ.
+    UserError: if there is no such layer, if the numbers of weights and layers differ, or if the
+      pullbacks are needed and missing.
   """
   values = layer_losses(inversion, form, stop_target)
   layers = range(len(values)) if layers is None else layers
   if not isinstance(layers, Iterable) or not layers or not {*layers} <= {*range(len(values))}:
-    raise UserError(f'objective.layers: {layers}; allowed: 0 to {len(values) - 1}')
+    raise UserError(f'{layers}; allowed: 0 to {len(values) - 1}', 'layers')
   weights = [1 / len(layers)] * len(layers) if layer_weights is None else layer_weights
   if len(weights) != len(layers):
-    raise ValueError(f'layer_weights: {len(weights)} for {len(layers)} layers')
+    raise UserError(f'{len(weights)} for {len(layers)} layers', 'layer_weights')
   return sum(weight * values[layer] for weight, layer in zip(weights, layers, strict=True))

@@ -1,7 +1,7 @@
-"""Protocols by name: options that were chosen together, written once.
+"""Recipes: named sets of defaults that were chosen together.
 
-A recipe gives options of networks and objectives another default. Whoever sets an option has the
-last word, and what a network or an objective does not take is left out.
+A recipe changes the defaults of a configuration's options. A value that is set has precedence, and
+an option that the chosen network or objective does not take is ignored.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ def defaults(recipe: str, section: str) -> dict[str, Any]:
   """Return the defaults that a recipe changes.
 
   Args:
-    recipe: `paper`, the protocol of the paper (Section 3.1), which changes none; or `few_labels`,
-      for data with few labels: the inverse through the batch's own statistics, dropout of 0.1,
-      means over each group of observations, and information in place of entropy.
-    section: `network` or `objective`.
+    recipe: `paper`, the paper's protocol (Section 3.1), which changes none; or `few_labels`, for
+      data with few labels: the inverse through the batch's own statistics, dropout of 0.1, means
+      over each group of observations, and information in place of entropy.
+    section: section of the configuration.
 
   Raises:
     UserError: for an unknown recipe.

@@ -13,7 +13,7 @@ import numpy as np
 from multiscale_inversion import networks, precision
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, named_as_keys
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network
 from multiscale_inversion.runs.folder import RunFolder
@@ -151,9 +151,14 @@ def load(directory: str, seed: int | None = None) -> Trained:
   folder.check_digests(checkpoint.notes.get('files'))
   class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
   try:
-    options = {key: value for key, value in config['network'].items() if value is not None}
+    options = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in config['network'].items()
+        if value is not None
+    }
     matmul_precision, dtype = precision.get(config['precision'])
-    network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
+    with named_as_keys('network', dtype='precision'):
+      network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
   except (KeyError, TypeError, AttributeError) as error:
     raise UserError(f'{folder.config_file}: not of a run ({error!r})') from error
   variables = checkpoint.tree

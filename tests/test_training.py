@@ -290,8 +290,8 @@ def test_convex_does_not_normalize_unless_asked(inversion):
 
 
 @pytest.mark.parametrize(('options', 'key'), [
-  ({}, 'objective.alpha'), ({'alpha': 0.5}, 'objective.beta'), ({'beta': 0.5}, 'objective.alpha'),
-  ({'alpha': 1.5, 'beta': 0.5}, 'objective.alpha'), ({'alpha': 0, 'beta': -1}, 'objective.beta'),
+  ({}, 'alpha'), ({'alpha': 0.5}, 'beta'), ({'beta': 0.5}, 'alpha'),
+  ({'alpha': 1.5, 'beta': 0.5}, 'alpha'), ({'alpha': 0, 'beta': -1}, 'beta'),
 ], ids=str)
 def test_convex_needs_its_weights(options, key):
   with pytest.raises(UserError, match=rf'^{key}: .*allowed: \[0, 1\]$'):

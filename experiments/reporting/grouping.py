@@ -26,6 +26,13 @@ OF_THE_RUN = {
     *FREE_KEYS,
 } - {_NOTE}
 _NAMES = ('network.name', 'objective.name')
+# Keys whose values decide about the defaults of options.
+_NAMED = (
+    ('network', 'name'),
+    ('objective', 'name'),
+    ('augmentation', 'weak'),
+    ('augmentation', 'strong'),
+)
 # Keys that the columns and names of tables show.
 _SHOWN = (
     'data.name',
@@ -93,7 +100,8 @@ def setting(run: FinishedRun) -> dict[str, Any]:
   """
   config = run.configuration
   plain = defaults.get_config()
-  plain.network.name, plain.objective.name = config.network.name, config.objective.name
+  for section, name in _NAMED:
+    plain[section][name] = config[section][name]
   default = flatten(resolve(plain, known_only=True))
   return {
       key: None if value == default.get(key) and key not in _NAMES else as_json(value)

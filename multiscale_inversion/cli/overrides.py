@@ -1,4 +1,4 @@
-"""The command line's part of a configuration: its file, and the values that are changed."""
+"""The command line's part of a configuration: its file, the values that are changed, and help."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import defaults
-from multiscale_inversion.runs.config import flatten, type_of
+from multiscale_inversion.runs.defaults import Key
 
 _FILE = re.compile(r'--?config(?:=(.*))?', re.DOTALL)
 _CHANGE = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
@@ -25,11 +25,12 @@ _LITERAL_ERRORS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionErr
 
 
 class Given(NamedTuple):
-  """What a command line says of the configuration.
+  """What a command line says about the configuration.
 
   Attributes:
-    file: of `--config`; None where there is none.
-    changes: (key, value) of each `--config.KEY`, in order; a value of None has none in the text.
+    file: value of `--config`; None where there is none.
+    changes: (key, value) of each `--config.KEY`, in order, as texts; a value is None where it is
+      missing.
     rest: the other arguments, the program's name first.
   """
 
@@ -39,19 +40,24 @@ class Given(NamedTuple):
 
 
 def split(argv: Sequence[str]) -> Given:
-  """Takes what concerns the configuration out of a command line.
+  """Take what concerns the configuration out of a command line.
+
+  A key's type decides whether its value may be missing, so that a command line is to be split again
+  after a file has registered more options.
 
   Raises:
-    UserError: if two files are given, or a value is missing.
+    UserError: if two files are given, or `--noconfig.KEY` has a value.
   """
   files, changes, rest = [], [], []
-  arguments = iter(argv)
-  for argument in arguments:
+  arguments = list(argv)
+  while arguments:
+    argument = arguments.pop(0)
     file, change = _FILE.fullmatch(argument), _CHANGE.fullmatch(argument)
     if argument == '--':
       rest += [argument, *arguments]
-    elif file:
-      files.append(next(arguments, '') if file[1] is None else file[1])
+      break
+    if file:
+      files.append((arguments.pop(0) if arguments else '') if file[1] is None else file[1])
     elif change:
       changes.append(_change(argument, *change.groups(), arguments))
     else:
@@ -61,45 +67,49 @@ def split(argv: Sequence[str]) -> Given:
   return Given(files[0] if files else None, tuple(changes), rest)
 
 
-def _change(argument, no, key, value, arguments) -> tuple[str, str]:
-  """The key and the text of its value, which may be the next argument."""
+def _change(
+    argument: str, no: str | None, key: str, value: str | None, following: list[str]
+) -> tuple[str, str | None]:
+  """Return the key and the text of its value, which may be the first of the following arguments."""
   if no:
     if value is not None:
       raise UserError(f'{argument}: allowed: --noconfig.{key}, or --config.{key}=VALUE')
     return key, 'false'
   if value is not None:
     return key, value
-  if type_of(key) is bool:
+  known = defaults.keys()
+  if key in known and known[key].types() == (bool,):
     return key, 'true'
-  value = next(arguments, None)
-  if value is None:
-    raise UserError(f'Missing value for flag --config.{key}; allowed: --config.{key}=VALUE')
-  return key, value
+  return key, following.pop(0) if following and not _FILE.fullmatch(following[0]) else None
 
 
-def parse_value(key: str, text: str) -> Any:
-  """Parses the value of a known key, by the type that the defaults give it.
+def parse_value(key: str, text: str | None) -> Any:
+  """Parse the value of a known key, by the types that its options have.
 
   Args:
     key: dotted.
     text: `None` where the default is None leaves the choice to the program.
 
   Raises:
-    UserError: if the text is not a value of this type.
+    UserError: if the text is missing, or not a value of these types.
   """
-  type_ = type_of(key)
+  if text is None:
+    raise UserError(f'Missing value for flag --config.{key}; allowed: --config.{key}=VALUE')
+  entry = defaults.keys()[key]
   if text == 'None':
-    if flatten(defaults.get_config()).get(key) is not None:
-      raise UserError(f'{key}: None; allowed: a value, as by default')
+    if entry.declared:
+      entry.declared.check(None, key)
     return None
-  if type_ is str or type_ is None:
-    return text
-  if type_ not in _PARSERS:
-    raise UserError(f'{key}: {_short(text)}; allowed: None here; set it in a configuration file')
-  try:
-    return _PARSERS[type_](text)
-  except _LITERAL_ERRORS:
-    raise UserError(f'{key}={_short(text)}: allowed: {_WORDS[type_]}') from None
+  types = entry.types()
+  if types == (object,):
+    raise UserError(f'{_short(text)}; allowed: None here; set it in a configuration file', key)
+  for type_ in sorted(types, key=lambda type_: type_ is str):  # a string is whatever is left
+    try:
+      return _PARSERS[type_](text)
+    except _LITERAL_ERRORS:
+      continue
+  words = ', or '.join(_WORDS[type_] for type_ in types)
+  raise UserError(f'{key}={_short(text)}: allowed: {words}')
 
 
 def _short(text: str) -> str:
@@ -121,15 +131,15 @@ def _tuple(text: str) -> tuple[Any, ...]:
   raise ValueError
 
 
-_PARSERS = {bool: _boolean, int: int, float: float, tuple: _tuple}
+_PARSERS = {bool: _boolean, int: int, float: float, tuple: _tuple, str: str}
 
 
-def apply(config: ConfigDict, changes: Sequence[tuple[str, str]]) -> None:
-  """Sets the values of a configuration; of a key that is given twice, the last one.
+def apply(config: ConfigDict, changes: Sequence[tuple[str, str | None]]) -> None:
+  """Set the values of a configuration; of a key that is given twice, the last one.
 
   Args:
     config: changed in place.
-    changes: keys that `validation.check_key` has passed, and the texts of their values.
+    changes: keys that `config.check_key` has passed, and the texts of their values.
 
   Raises:
     UserError: for a value of another type.
@@ -141,3 +151,31 @@ def apply(config: ConfigDict, changes: Sequence[tuple[str, str]]) -> None:
       (config[section] if section else config)[name] = value
     except (TypeError, ValueError) as error:  # the file has given the key another type
       raise UserError(f'{key}={_short(text)}: {" ".join(str(error).split())}') from error
+
+
+def help_text() -> str:
+  """Return a text that lists every key with its values, its default and its meaning."""
+  entries = [_help(key, entry) for key, entry in sorted(defaults.keys().items())]
+  return '\n'.join(['Keys of the configuration, given as --config.KEY=VALUE:', '', *entries])
+
+
+def _help(key: str, entry: Key) -> str:
+  """Return two lines: a key, what it may be and its default; and its meaning."""
+  allowed = ' or '.join(dict.fromkeys(option.allowed() for option in entry.all()))
+  meaning = next(filter(None, (option.meaning for option in entry.all())), '')
+  return f'{key}: {allowed}; {_help_on_default(entry)}\n    {meaning}'.rstrip()
+
+
+def _help_on_default(entry: Key) -> str:
+  if entry.declared:
+    return f'default: {entry.declared.default!r}'
+  takers: dict[str, list[str]] = {}
+  for name, option in entry.options.items():
+    if not option.required:
+      takers.setdefault(repr(option.default), []).append(name)
+  by_default = [f'{default} ({", ".join(names)})' for default, names in takers.items()]
+  required = [name for name, option in entry.options.items() if option.required]
+  return '; '.join(
+      [f'default: {", ".join(by_default)}'] * bool(by_default)
+      + [f'required by {", ".join(required)}'] * bool(required)
+  )

@@ -1,4 +1,4 @@
-"""What the programs share: their flags, and errors as one line each."""
+"""What the programs share: their flags, their help, and errors as one line each."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from multiscale_inversion.cli import overrides, stopping, streams, text
-from multiscale_inversion.errors import StorageError, UserError
+from multiscale_inversion.errors import StorageError, UserError, suggestion
 from multiscale_inversion.runs.config import check_key, flatten
 
 USER_ERROR = 2
@@ -31,14 +31,14 @@ _REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
 
 
 def parse(argv: list[str], needs_config: bool = True) -> list[str]:
-  """Parses the flags.
+  """Parse the flags.
 
   Args:
     argv: the program's name and its arguments.
     needs_config: whether --config must be given.
 
   Returns:
-    What is left of the arguments, the program's name first.
+    The remaining arguments, the program's name first.
 
   Raises:
     UserError: for whatever is wrong in them.
@@ -49,6 +49,7 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   name, *rest = given.rest
   if given.file:
     known = flatten(_load(given.file))
+    given = overrides.split(argv)  # The file may have registered options.
     for key, _ in given.changes:
       check_key(key, known)
     rest = [f'--config={given.file}', *rest]
@@ -61,10 +62,10 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-  """Parses the flags that this project's modules define, and no library's.
+  """Parse the flags that this project's modules define, and no library's.
 
   Returns:
-    What is left.
+    The remaining arguments.
 
   Raises:
     UserError: for an unknown flag or a wrong value.
@@ -83,8 +84,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
   try:
     rest = own(argv)
   except flags.UnrecognizedFlagError as error:
+    close = suggestion(f'--{error.flagname}', [f'--{name}' for name in own])
     raise UserError(
-        f"Unknown command line flag '{error.flagname}'; allowed: {allowed}"
+        f"Unknown command line flag '{error.flagname}'{close}; allowed: {allowed}"
     ) from error
   except (flags.Error, TypeError, ValueError, OSError) as error:
     raise UserError(_in_plain_words(str(error), own)) from error
@@ -93,7 +95,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _in_plain_words(message: str, known: flags.FlagValues) -> str:
-  """What is wrong with a flag, and what it takes."""
+  """Say what is wrong with a flag, and what it takes."""
   missing = re.fullmatch(r'Missing value for flag (--?(\w+))', message)
   if missing:
     return f'{message}; allowed: {missing[1]}={_taken(known[missing[2]])}'
@@ -104,14 +106,14 @@ def _in_plain_words(message: str, known: flags.FlagValues) -> str:
 
 
 def _taken(flag: flags.Flag) -> str:
-  """The kind of a flag's value, in words."""
+  """Return words for the values that a flag takes."""
   return flag.parser.syntactic_help or ('true or false' if flag.boolean else 'a value')
 
 
 def _load(named: str) -> ConfigDict:
-  """Runs a configuration file once before the flags do, so that what is wrong in it is said.
+  """Run a configuration file before absl does, to report what is wrong in it in one line.
 
-  Behind a colon, `FILE.py:WORD`, stands what its `get_config` takes.
+  Behind a colon, `FILE.py:WORD`, stands the argument of its `get_config`.
   """
   file, *argument = named.split(':', 1)
   if not os.path.isfile(file):
@@ -138,22 +140,38 @@ def _load(named: str) -> ConfigDict:
 
 @stopping.notes_status
 def run(main: Callable[[list[str]], int], needs_config: bool = True) -> None:
-  """Runs a program: `main` takes the arguments left by `parse` and returns the exit status."""
-  # What libraries say of an error, tracebacks among it, the error says here in one line.
+  """Run a program and exit with its status.
+
+  Args:
+    main: takes the arguments left by `parse` and returns the exit status.
+    needs_config: whether --config must be given.
+  """
+  # Libraries log errors with tracebacks; the programs print one line.
   logging.set_verbosity(logging.FATAL)
   with streams.guarded():
     if {'--help', '-h'} & {*sys.argv[1:]}:
-      print(sys.modules[main.__module__].__doc__)
-      status = 0
+      doc = sys.modules[main.__module__].__doc__
+      status = _status(lambda: _help(doc, with_keys=needs_config))
     else:
-      status = _status(main, needs_config)
+      status = _status(lambda: main(parse(sys.argv, needs_config)))
   sys.exit(status)
 
 
-def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
-  """Runs a program, its errors as one line each; returns the exit status."""
+def _help(doc: str | None, with_keys: bool) -> int:
+  """Print a program's help; the keys that a file given with it registers are among those listed."""
+  print(doc)
+  if with_keys:
+    file = overrides.split(sys.argv).file
+    if file:
+      _load(file)
+    print(overrides.help_text())
+  return 0
+
+
+def _status(run_program: Callable[[], int]) -> int:
+  """Run a program and print its errors as one line each; return the exit status."""
   try:
-    return main(parse(sys.argv, needs_config))
+    return run_program()
   except UserError as error:
     print(f'error: {text.message(str(error))}', file=sys.stderr)
     return USER_ERROR
@@ -173,20 +191,20 @@ def _status(main: Callable[[list[str]], int], needs_config: bool) -> int:
 
 
 def refuse_arguments(argv: list[str]) -> None:
-  """Raises a `UserError` if a program that takes flags only was given something else."""
+  """Raise a `UserError` if a program that only takes flags was given something else."""
   if argv[1:]:
     raise UserError(f'unexpected argument {argv[1]!r}; allowed: flags, as --config.seed=1')
 
 
 def refuse_flags(*names: str) -> None:
-  """Raises a `UserError` if a flag was given that comes with an import and has no part here."""
+  """Raise a `UserError` if a flag was given that an import defines and the program does not use."""
   for name in names:
     if flags.FLAGS[name].present:
       raise UserError(f'--{name}: not a flag of this program; allowed: see --help')
 
 
 def workdir() -> str | None:
-  """--workdir, a `~` at its beginning expanded; None where it was not given.
+  """Return --workdir, with a `~` at its beginning expanded; None where it was not given.
 
   Raises:
     UserError: if its path is not UTF-8, which the checkpoints' library cannot write to.
@@ -211,14 +229,14 @@ def config_file(argv: list[str]) -> str:
 
 
 def default_workdir(argv: list[str]) -> str:
-  """`runs/` and the name of the configuration file, with what stands behind its colon."""
+  """Return `runs/` and the configuration file's name, with the word behind its colon."""
   file, *argument = overrides.split(argv).file.split(':', 1)
   name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
   return _in_utf8(os.path.join('runs', name.replace(os.sep, '_')))
 
 
 def _allowed_configs() -> str:
-  """The configuration files of `experiments/`, and the folder that they are given from."""
+  """Return the configuration files of `experiments/`, and the folder they are relative to."""
   folder = os.path.join(_ROOT, 'experiments')
   names = []
   for name in sorted(os.listdir(folder)):

@@ -1,8 +1,9 @@
 """Data sets, label splits, corruption, normalization, and the sampler."""
 
 from multiscale_inversion.data.corruption import corrupt
-from multiscale_inversion.data.dataset import Dataset, defaults, load, names, register
+from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.data.registry import defaults, load, names, options, register
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.splits import Split, split
 
@@ -15,6 +16,7 @@ __all__ = [
     'load',
     'names',
     'normalize',
+    'options',
     'register',
     'split',
 ]

@@ -16,13 +16,11 @@ def check(name: str, level: float) -> None:
   Raises:
     UserError: for an unknown name, a level out of range, or a level of no corruption.
   """
-  check_choice('data.corruption', name, NAMES)
-  check_range('data.corruption_level', level, 0, _HUGE if name == 'gaussian' else 1)
+  check_choice('name', name, NAMES)
+  check_range('level', level, 0, _HUGE if name == 'gaussian' else 1)
   if name == 'none' and level:
-    raise UserError(
-        f'data.corruption_level: {level!r} without a data.corruption; allowed: 0, or one of '
-        f'{", ".join(NAMES[1:])}'
-    )
+    allowed = ', '.join(NAMES[1:])
+    raise UserError(f'{level!r} without a corruption; allowed: 0, or one of {allowed}', 'level')
 
 
 def corrupt(images: np.ndarray, name: str, level: float, seed: int) -> np.ndarray:

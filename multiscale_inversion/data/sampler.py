@@ -36,11 +36,13 @@ class Sampler:
           f'{self.unlabeled_per_batch} unlabeled images a batch; allowed: at least 1 of each'
       )
     if self.num_labeled < 1:
-      raise UserError(f'data.num_labeled: {self.num_labeled}; allowed: at least 1')
+      raise UserError(f'{self.num_labeled}; allowed: at least 1', 'num_labeled')
     if self.num_unlabeled < 1:
       raise UserError(
-          f'data.num_labeled: all {self.num_labeled} training images are labeled, and none is left '
-          'unlabeled; allowed: fewer, or data.unlabeled=all'
+          f'all {self.num_labeled} training images are labeled, and none is left unlabeled; '
+          'allowed: fewer, or unlabeled=all',
+          'num_labeled',
+          mentions=('unlabeled',),
       )
     if self.num_unlabeled < self.unlabeled_per_batch:
       raise UserError(

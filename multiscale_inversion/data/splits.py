@@ -43,7 +43,7 @@ def split(
   Raises:
     UserError: if there are fewer labels than classes, or a class has too few images.
   """
-  check_choice('data.unlabeled', unlabeled, UNLABELED)
+  check_choice('unlabeled', unlabeled, UNLABELED)
   labels = np.asarray(labels)
   if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
     raise UserError(
@@ -54,12 +54,13 @@ def split(
   having_label = everything[labels >= 0]
   if num_labeled is None:
     return _split(having_label, everything, unlabeled)
-  check_whole('data.num_labeled', num_labeled, -HUGE)  # its range is named below
+  check_whole('num_labeled', num_labeled, -HUGE)  # its range is named below
   classes = np.unique(labels[having_label])
   most = len(having_label)
   if not 0 < len(classes) <= num_labeled <= most:
     raise UserError(
-        f'data.num_labeled: {num_labeled}; allowed: {len(classes)} (one a class) to {most}'
+        f'{num_labeled}; allowed: {len(classes)} (one a class) to {most}',
+        'num_labeled',
     )
   smallest = min(int(np.sum(labels == label)) for label in classes)
   random = np.random.RandomState(seed)
@@ -71,8 +72,9 @@ def split(
     if wanted > len(members):
       name = label if class_names is None else class_names[label]
       raise UserError(
-          f'data.num_labeled: {num_labeled} takes {wanted} images of class {name}, which has '
-          f'{len(members)}; allowed: at most {len(classes) * smallest}'
+          f'{num_labeled} takes {wanted} images of class {name}, which has '
+          f'{len(members)}; allowed: at most {len(classes) * smallest}',
+          'num_labeled',
       )
     chosen.append(random.permutation(members)[:wanted])
   labeled = np.sort(np.concatenate(chosen)).astype(np.int32)

@@ -8,12 +8,10 @@ from multiscale_inversion.networks.base import (
 )
 from multiscale_inversion.networks.large_cnn import LargeCNN
 from multiscale_inversion.networks.registry import (
-    OPTION_CHECKS,
-    constructor,
     create,
     defaults,
     names,
-    option_names,
+    options,
     register,
 )
 from multiscale_inversion.networks.resnet import ResNet
@@ -21,7 +19,6 @@ from multiscale_inversion.nn.batch_norm import BatchNorm
 from multiscale_inversion.nn.convolution import Conv, convolve
 
 __all__ = [
-    'OPTION_CHECKS',
     'BatchNorm',
     'Conv',
     'LargeCNN',
@@ -29,12 +26,11 @@ __all__ = [
     'Network',
     'ResNet',
     'UnstagedNetwork',
-    'constructor',
     'convolve',
     'create',
     'defaults',
     'merge_updates',
     'names',
-    'option_names',
+    'options',
     'register',
 ]

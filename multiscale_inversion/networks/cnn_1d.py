@@ -11,6 +11,7 @@ from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import BlockOptions, Classifier, norm_activation_dropout
 from multiscale_inversion.nn.convolution import Conv
+from multiscale_inversion.options import Positive
 
 
 class SignalLayer(nn.Module):
@@ -55,9 +56,9 @@ class CNN1D(BlockOptions, LayeredNetwork):
   num_axes = range(3, 33)
 
   pooling: functions.Pooling = 'mean'
-  depth: int = 3
-  width: int = 32
-  kernel_size: int = 5
+  depth: Positive = 3
+  width: Positive = 32
+  kernel_size: Positive = 5
 
   def setup(self) -> None:
     """Make the layers."""

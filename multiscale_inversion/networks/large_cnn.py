@@ -10,6 +10,7 @@ from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import BlockOptions, Classifier, ConvBlock
 from multiscale_inversion.nn.convolution import Padding
+from multiscale_inversion.options import Positive
 
 GLOBAL = 0
 # From the input on: number of filters as a multiple of the width, size of the filters, padding,
@@ -68,7 +69,7 @@ class LargeCNN(BlockOptions, LayeredNetwork):
   num_axes = (4,)
 
   pooling: functions.Pooling = 'mean'
-  width: int = 96
+  width: Positive = 96
 
   def setup(self) -> None:
     """Make the layers."""

@@ -6,6 +6,7 @@ import jax
 from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import BlockOptions, Classifier, norm_activation_dropout
+from multiscale_inversion.options import Positive
 
 
 class DenseLayer(nn.Module):
@@ -37,8 +38,8 @@ class MLP(BlockOptions, LayeredNetwork):
 
   num_axes = range(2, 33)
 
-  depth: int = 3
-  width: int = 256
+  depth: Positive = 3
+  width: Positive = 256
 
   def setup(self) -> None:
     """Make the layers."""

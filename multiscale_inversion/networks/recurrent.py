@@ -10,6 +10,7 @@ from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import Classifier
 from multiscale_inversion.nn.dropout import Dropout
+from multiscale_inversion.options import Positive, ShareBelowOne
 
 
 class RecurrentLayer(nn.Module):
@@ -62,9 +63,9 @@ class RecurrentNetwork(LayeredNetwork):
 
   num_axes = range(3, 33)
 
-  depth: int = 2
-  width: int = 64
-  dropout_rate: float = 0.2
+  depth: Positive = 2
+  width: Positive = 64
+  dropout_rate: ShareBelowOne = 0.2
   initializer: functions.Initializer = 'glorot_uniform'
   dtype: str | None = None
 

@@ -1,18 +1,10 @@
 """The networks by name, and what their options may be."""
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import (
-    UserError,
-    check_options,
-    check_whole,
-    in_choices,
-    in_range,
-)
+from multiscale_inversion.errors import UserError, WrongType, check_whole
 from multiscale_inversion.networks.base import Network
 from multiscale_inversion.networks.cnn_1d import CNN1D
 from multiscale_inversion.networks.large_cnn import LargeCNN
@@ -20,40 +12,22 @@ from multiscale_inversion.networks.mlp import MLP
 from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.vit import VisionTransformer
-from multiscale_inversion.nn import batch_norm, functions
+from multiscale_inversion.options import Option, defaults_of
 from multiscale_inversion.registry import Registry
 
-_NETWORKS: Registry[type[Network]] = Registry('network.name', {
-    'large_cnn': LargeCNN,
-    'resnet': ResNet,
-    'mlp': MLP,
-    'cnn_1d': CNN1D,
-    'lstm': LSTM,
-    'gru': GRU,
-    'vit': VisionTransformer,
-})
-
-# Arguments that depend on where and how a network is trained; they are not options.
-_SURROUNDINGS = ('axis_name', 'dtype')
-
-_positive = lambda key, value: check_whole(key, value, 1)
-# By an option's name, whichever network takes it; called as check(key, value), the key for errors.
-OPTION_CHECKS: dict[str, Callable[[str, Any], None]] = {
-    'blocks_per_group': _positive,
-    'depth': _positive,
-    'width': _positive,
-    'kernel_size': _positive,
-    'num_heads': _positive,
-    'patch_size': _positive,
-    'activation': in_choices(lambda: functions.ACTIVATIONS),
-    'negative_slope': in_range(0, 1),
-    'pooling': in_choices(lambda: functions.POOLINGS),
-    'dropout_rate': in_range(0, 1, open_end=True),
-    'batch_norm_inverse': in_choices(lambda: batch_norm.INVERSE_MODES),
-    'batch_norm_momentum': in_range(0, 1, open_end=True),
-    'batch_norm_epsilon': in_range(0, 1),
-    'initializer': in_choices(lambda: functions.INITIALIZERS),
-}
+_NETWORKS: Registry[Network] = Registry(
+    {
+        'large_cnn': LargeCNN,
+        'resnet': ResNet,
+        'mlp': MLP,
+        'cnn_1d': CNN1D,
+        'lstm': LSTM,
+        'gru': GRU,
+        'vit': VisionTransformer,
+    },
+    # They depend on the data and on how a network is trained; the last two are Flax's.
+    supplied=('num_classes', 'axis_name', 'dtype', 'parent', 'name'),
+)
 
 
 def names() -> tuple[str, ...]:
@@ -64,38 +38,34 @@ def names() -> tuple[str, ...]:
 def register(name: str, network: type[Network]) -> None:
   """Make a custom network known to `create`.
 
+  Its attributes are its options: their annotations say how they are checked, see
+  `multiscale_inversion.options`, and a configuration can set them.
+
   Args:
     name: a new name.
     network: a subclass of `LayeredNetwork` or `UnstagedNetwork`.
 
   Raises:
-    UserError: if `network` is not such a class.
-    ValueError: see `Registry.register`.
+    UserError: see `Registry.register`.
+    WrongType: if `network` is not such a class.
   """
   if not (isinstance(network, type) and issubclass(network, Network)):
     what = getattr(network, '__name__', f'a {type(network).__name__}')
-    raise UserError(
+    raise WrongType(
         f'network {name}: {what}; allowed: a subclass of networks.LayeredNetwork or '
         'networks.UnstagedNetwork'
     )
   _NETWORKS.register(name, network)
 
 
-def constructor(name: str) -> type[Network]:
-  """Return the class of a network; its signature has the options and their defaults."""
-  return _NETWORKS[name]
-
-
-def option_names(name: str) -> tuple[str, ...]:
-  """Return the names of a network's options, which `create` takes beside the number of classes."""
-  others = {'num_classes', *_SURROUNDINGS, 'parent', 'name'}
-  return tuple(p for p in inspect.signature(constructor(name)).parameters if p not in others)
+def options(name: str) -> dict[str, Option]:
+  """Return a network's options, which `create` takes beside the number of classes."""
+  return _NETWORKS.options(name)
 
 
 def defaults(name: str) -> dict[str, Any]:
-  """Return a network's options with their defaults."""
-  parameters = inspect.signature(constructor(name)).parameters
-  return {option: parameters[option].default for option in option_names(name)}
+  """Return the defaults of `options(name)`; None where an option is required."""
+  return defaults_of(options(name))
 
 
 def create(
@@ -113,7 +83,7 @@ def create(
     axis_name: mapped axis over whose devices a batch is spread, for statistics over all of them;
       None for one device.
     dtype: type of the activations between the input and the logits; the input's when None.
-    **options: attributes of the module, named in `option_names(name)`.
+    **options: attributes of the module, named in `options(name)`.
 
   Raises:
     UserError: if the name is unknown, the network does not have an option, or a value is out of
@@ -124,17 +94,13 @@ def create(
     >>> network.blocks_per_group
     2
   """
-  check_options('network', name, options, option_names(name))
-  for option, value in options.items():
-    if option in OPTION_CHECKS:
-      OPTION_CHECKS[option](f'network.{option}', value)
-  check_whole('network: num_classes', num_classes, 2)
+  check_whole('num_classes', num_classes, 2)
   _check_dtype(dtype)
   if dtype is not None:
-    if 'dtype' not in inspect.signature(constructor(name)).parameters:
-      raise UserError(f'precision: {name} computes in its input\'s type only, not in {dtype}')
+    if 'dtype' not in getattr(_NETWORKS[name], '__dataclass_fields__', {}):
+      raise UserError(f'{name} computes in its input\'s type only, not in {dtype}', 'dtype')
     options['dtype'] = dtype
-  return constructor(name)(num_classes=num_classes, axis_name=axis_name, **options)
+  return _NETWORKS.create(name, num_classes=num_classes, axis_name=axis_name, **options)
 
 
 def _check_dtype(dtype: Any) -> None:
@@ -143,4 +109,4 @@ def _check_dtype(dtype: Any) -> None:
   except TypeError:
     floating = False
   if not floating:
-    raise UserError(f'dtype: {dtype!r}; allowed: None, or a floating-point type, as bfloat16')
+    raise UserError(f'{dtype!r}; allowed: None, or a floating-point type, as bfloat16', 'dtype')

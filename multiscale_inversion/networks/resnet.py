@@ -7,6 +7,7 @@ from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import BlockOptions, Classifier, ConvBlock
 from multiscale_inversion.nn.convolution import Conv
+from multiscale_inversion.options import Positive
 
 GLOBAL = 0
 NUM_GROUPS = 3
@@ -52,16 +53,16 @@ class ResNet(BlockOptions, LayeredNetwork):
     wide), Resnet6-32 (n = 6, k = 32; deep), Resnet2-32max (n = 2, k = 32, max pooling; MNIST).
 
   Attributes (beside those of `Network` and `BlockOptions`):
-    pooling: `mean` or `max`; the paper takes the maximum for MNIST only.
-    blocks_per_group: n, at least 1.
-    width: k, at least 1.
+    pooling: mean, or maximum, which the paper takes for MNIST only.
+    blocks_per_group: residual blocks in each of the three groups, n.
+    width: filters of a block of the first group, k.
   """
 
   num_axes = (4,)
 
   pooling: functions.Pooling = 'mean'
-  blocks_per_group: int = 3
-  width: int = 64
+  blocks_per_group: Positive = 3
+  width: Positive = 64
 
   def setup(self) -> None:
     """Make the layers."""

@@ -9,6 +9,7 @@ from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.blocks import Classifier
 from multiscale_inversion.nn.dropout import Dropout
+from multiscale_inversion.options import Positive, ShareBelowOne
 
 
 class PatchEmbedding(nn.Module):
@@ -38,7 +39,7 @@ class PatchEmbedding(nn.Module):
     size = self.patch_size
     if height % size or width % size:
       raise UserError(
-          f'network.patch_size: {size} for images of {height}x{width}; allowed: a divisor of both'
+          f'{size} for images of {height}x{width}; allowed: a divisor of both', 'patch_size'
       )
     z = z.reshape(n, height // size, size, width // size, size, channels)
     z = z.transpose(0, 1, 3, 2, 4, 5)
@@ -98,11 +99,11 @@ class VisionTransformer(LayeredNetwork):
 
   num_axes = (4,)
 
-  depth: int = 3
-  width: int = 64
-  num_heads: int = 4
-  patch_size: int = 2
-  dropout_rate: float = 0.1
+  depth: Positive = 3
+  width: Positive = 64
+  num_heads: Positive = 4
+  patch_size: Positive = 2
+  dropout_rate: ShareBelowOne = 0.1
   initializer: functions.Initializer = 'glorot_uniform'
   dtype: str | None = None
 
@@ -114,7 +115,9 @@ class VisionTransformer(LayeredNetwork):
     """
     if self.width % self.num_heads:
       raise UserError(
-          f'network.width: {self.width}; allowed: a multiple of network.num_heads={self.num_heads}'
+          f'{self.width}; allowed: a multiple of num_heads={self.num_heads}',
+          'width',
+          mentions=('num_heads',),
       )
     embedding = PatchEmbedding(self.width, self.patch_size, self.initializer, self.dtype)
     blocks = [

@@ -10,6 +10,7 @@ from multiscale_inversion.nn import functions
 from multiscale_inversion.nn.batch_norm import BatchNorm, InverseMode
 from multiscale_inversion.nn.convolution import Conv, Padding
 from multiscale_inversion.nn.dropout import Dropout
+from multiscale_inversion.options import Share, ShareBelowOne
 
 
 # Not frozen, because a Flax module, which is not, cannot inherit from a frozen dataclass.
@@ -21,23 +22,23 @@ class BlockOptions:
   `block_options()` to its blocks.
 
   Attributes:
-    activation: a name in `functions.ACTIVATIONS`.
-    negative_slope: slope of leaky_relu below zero, in [0, 1].
+    activation: nonlinearity of the layers.
+    negative_slope: slope of leaky_relu below zero.
     dropout_rate: share of the activations dropped in training, in [0, 1).
-    batch_norm_inverse: `frozen`, `batch` or `running`; see `BatchNorm`.
+    batch_norm_inverse: statistics in the inverse of batch norm, see `BatchNorm`.
     batch_norm_momentum: share of the old running statistics that a step keeps, in [0, 1).
-    batch_norm_epsilon: added to variances.
-    initializer: a name in `functions.INITIALIZERS`, for all kernels.
+    batch_norm_epsilon: number added to variances.
+    initializer: initializer of all kernels.
     axis_name: mapped axis over whose devices a batch is spread; None for one device.
     dtype: type of the activations between the input and the logits; the input's when None.
   """
 
   activation: functions.Activation = 'leaky_relu'
-  negative_slope: float = 0.01
-  dropout_rate: float = 0.2
+  negative_slope: Share = 0.01
+  dropout_rate: ShareBelowOne = 0.2
   batch_norm_inverse: InverseMode = 'frozen'
-  batch_norm_momentum: float = 0.9
-  batch_norm_epsilon: float = 1e-5
+  batch_norm_momentum: ShareBelowOne = 0.9
+  batch_norm_epsilon: Share = 1e-5
   initializer: functions.Initializer = 'glorot_uniform'
   axis_name: str | None = None
   dtype: str | None = None

@@ -20,18 +20,16 @@ from multiscale_inversion.objectives.objective import (
 )
 from multiscale_inversion.objectives.paper import (
     UNLABELED_LOSSES,
-    check_layer_weights,
-    check_layers,
     input_reconstruction,
     labeled_cross_entropy,
     multiscale_reconstruction,
     unlabeled_entropy,
 )
 from multiscale_inversion.objectives.registry import (
-    check_name,
     create,
     defaults,
     names,
+    options,
     register,
 )
 
@@ -48,9 +46,6 @@ __all__ = [
     'Term',
     'Weight',
     'add',
-    'check_layer_weights',
-    'check_layers',
-    'check_name',
     'create',
     'defaults',
     'input_reconstruction',
@@ -58,6 +53,7 @@ __all__ = [
     'labeled_cross_entropy',
     'multiscale_reconstruction',
     'names',
+    'options',
     'per_log_classes',
     'register',
     'unlabeled',

@@ -2,15 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
-from multiscale_inversion.errors import UserError, check_choice, check_options, check_range
+from multiscale_inversion.errors import UserError, check_options
 from multiscale_inversion.objectives import paper
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, per_log_classes
+from multiscale_inversion.objectives.objective import Objective, Reduction, per_log_classes
+from multiscale_inversion.options import Amount, OneOf, ShareBelowOne, checked
 
 # The options that each rule takes, with their defaults.
 RULES = {'gradient': {'rate': 0.001}, 'speed': {'decay': 0.99, 'power': 1.0}}
@@ -93,15 +95,16 @@ def speed_rule(decay: float, power: float) -> Rule:
   return Rule(init, update)
 
 
+@checked
 def learned(
-    rule: str = 'gradient',
-    rate: float = RULES['gradient']['rate'],
-    decay: float = RULES['speed']['decay'],
-    power: float = RULES['speed']['power'],
-    reduction: str = 'batch',
-    unlabeled: str = 'entropy',
+    rule: Annotated[str, OneOf(RULES)] = 'gradient',
+    rate: Amount = RULES['gradient']['rate'],
+    decay: ShareBelowOne = RULES['speed']['decay'],
+    power: Amount = RULES['speed']['power'],
+    reduction: Reduction = 'batch',
+    unlabeled: paper.Unlabeled = 'entropy',
     stop_target: bool = False,
-    form: str = 'output',
+    form: losses.Form = 'output',
 ) -> Objective:
   """Return the multiscale objective with learned weights beta_CE, beta_E, beta_R^(l) (Section 4).
 
@@ -112,11 +115,11 @@ def learned(
   `weight/entropy` and `weight/reconstruction/l`.
 
   Args:
-    rule: `gradient`, see `gradient_rule`, or `speed`, see `speed_rule`.
-    rate: learning rate of the gradient rule.
-    decay: decay of the speed rule's running means.
+    rule: rule by which the weights learn, see `gradient_rule` and `speed_rule`.
+    rate: learning rate of the weights, for the gradient rule.
+    decay: share of the old value that the speed rule's running means keep.
     power: exponent of the speed rule.
-    reduction: see `paper.multiscale`.
+    reduction: over which observations a loss is averaged, see `paper.multiscale`.
     unlabeled: only `entropy`; information is negative, and `none`, a loss of zero, would get all
       the weight.
     stop_target: see `paper.multiscale`.
@@ -125,17 +128,13 @@ def learned(
   Raises:
     UserError: if a value is out of range, or an option belongs to the other rule.
   """
-  check_choice('objective.rule', rule, RULES)
   given = {'rate': rate, 'decay': decay, 'power': power}
   for other in RULES.keys() - {rule}:
     moved = [name for name, default in RULES[other].items() if given[name] != default]
-    check_options('objective', f'learned with rule={rule}', moved, RULES[rule])
+    check_options(f'learned with rule={rule}', moved, RULES[rule])
   if unlabeled != 'entropy':
     # Both rules need losses that are never negative and can fall from their first value.
-    raise UserError(f'objective.unlabeled: {unlabeled}; allowed with learned: entropy')
-  for name, value in (('rate', rate), ('power', power)):
-    check_range(f'objective.{name}', value, 0, 1e6)
-  check_range('objective.decay', decay, 0, 1, open_end=True)
+    raise UserError(f'{unlabeled}; allowed with learned: entropy', 'unlabeled')
   chosen = gradient_rule(rate) if rule == 'gradient' else speed_rule(decay, power)
   heads = [
       per_log_classes(paper.labeled_cross_entropy(reduction)),

@@ -5,7 +5,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ from multiscale_inversion.objectives.context import (
   Variables,
 )
 
-REDUCTIONS = ('batch', 'group')
+Reduction = Literal['batch', 'group']
+REDUCTIONS = get_args(Reduction)
 
 # (inversion, labels [N], mask [N]: 1 where labeled, 0 where not) -> loss per observation [N]
 Loss = Callable[[Inversion, jax.Array, jax.Array], jax.Array]
@@ -281,7 +282,7 @@ def unlabeled(term: Term, reduction: str = 'batch') -> Term:
 
 
 def _of_group(term, reduction, group_of):
-  check_choice('objective.reduction', reduction, REDUCTIONS)
+  check_choice('reduction', reduction, REDUCTIONS)
 
   def change(values, inversion, mask):
     del inversion

@@ -2,25 +2,55 @@
 
 import numbers
 from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, get_args
 
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.errors import UserError, check_choice, check_range
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives.objective import (
     Loss,
     Objective,
+    Reduction,
     Term,
     add,
     labeled,
     per_log_classes,
 )
 from multiscale_inversion.objectives.objective import unlabeled as on_unlabeled
+from multiscale_inversion.options import Check, Share, checked
 
-UNLABELED_LOSSES = ('entropy', 'information', 'none')
+Unlabeled = Literal['entropy', 'information', 'none']
+UNLABELED_LOSSES: tuple[str, ...] = get_args(Unlabeled)
 
 
-def labeled_cross_entropy(reduction: str = 'batch') -> Term:
+def check_layers(what: str, layers: Sequence[int]) -> None:
+  """Raise a `UserError` unless these are different layers, counted from 0."""
+  whole = isinstance(layers, Iterable) and all(
+      isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers
+  )
+  if not whole or not len(layers) or len({*layers}) < len(layers):
+    raise UserError(f'{layers!r}; allowed: a tuple of different layers, such as (0, 3)', what)
+
+
+def check_layer_weights(what: str, weights: Sequence[float]) -> None:
+  """Raise a `UserError` unless these are numbers from 0 up, at least one of them above 0."""
+  real = isinstance(weights, Iterable) and all(
+      isinstance(weight, numbers.Real) and weight >= 0 for weight in weights
+  )
+  if not real or not any(weights):
+    raise UserError(
+        f'{weights!r}; allowed: a tuple of numbers from 0 up, not all 0, such as (1.0, 0.5)', what
+    )
+
+
+LayerNumbers = Annotated[Sequence[int], Check(check_layers, 'different ones, such as (0, 3)')]
+LayerWeights = Annotated[
+    Sequence[float], Check(check_layer_weights, 'from 0 up, not all 0, such as (1.0, 0.5)')
+]
+
+
+def labeled_cross_entropy(reduction: Reduction = 'batch') -> Term:
   """Return 1{labeled} L_CE(x, y), the cross-entropy; see `labeled` for the reduction."""
   return labeled(
       lambda inversion, labels, mask: losses.cross_entropy(inversion.activations[-1], labels),
@@ -28,7 +58,8 @@ def labeled_cross_entropy(reduction: str = 'batch') -> Term:
   )
 
 
-def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Term:
+@checked
+def unlabeled_entropy(reduction: Reduction = 'batch', unlabeled: Unlabeled = 'entropy') -> Term:
   """Return 1{unlabeled} L_E(x), the entropy, or what takes its place.
 
   Args:
@@ -36,7 +67,6 @@ def unlabeled_entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> T
     unlabeled: `entropy`, L_E (Eq. 4); `information`, which also keeps the mean prediction spread
       over the classes, see `losses.information`; or `none`, zero.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
 
   def term(inversion, labels, mask):
     del labels
@@ -61,31 +91,12 @@ def input_reconstruction(*, normalized: bool = True) -> Loss:
   return term
 
 
-def check_layers(what: str, layers: Sequence[int]) -> None:
-  """Raise a `UserError` unless these are different layers, counted from 0."""
-  whole = isinstance(layers, Iterable) and all(
-      isinstance(layer, numbers.Integral) and layer >= 0 for layer in layers
-  )
-  if not whole or not len(layers) or len({*layers}) < len(layers):
-    raise UserError(f'{what}: {layers!r}; allowed: a tuple of different layers, such as (0, 3)')
-
-
-def check_layer_weights(what: str, weights: Sequence[float]) -> None:
-  """Raise a `UserError` unless these are numbers from 0 up, at least one of them above 0."""
-  real = isinstance(weights, Iterable) and all(
-      isinstance(weight, numbers.Real) and weight >= 0 for weight in weights
-  )
-  if not real or not any(weights):
-    raise UserError(
-        f'{what}: {weights!r}; allowed: a tuple of numbers from 0 up, not all 0, such as (1.0, 0.5)'
-    )
-
-
+@checked
 def multiscale_reconstruction(
-    layers: Sequence[int] | None = None,
+    layers: LayerNumbers | None = None,
     stop_target: bool = False,
-    layer_weights: Sequence[float] | None = None,
-    form: str = 'output',
+    layer_weights: LayerWeights | None = None,
+    form: losses.Form = 'output',
 ) -> Loss:
   """Return Lambda (Eq. 10); see `losses.multiscale_reconstruction` for the arguments.
 
@@ -93,11 +104,6 @@ def multiscale_reconstruction(
     UserError: if layers, weights or form are invalid; when the loss is called, if the network does
       not have one of the layers.
   """
-  check_choice('objective.form', form, losses.FORMS)
-  if layers is not None:
-    check_layers('objective.layers', layers)
-  if layer_weights is not None:
-    check_layer_weights('objective.layer_weights', layer_weights)
 
   def term(inversion, labels, mask):
     del labels, mask
@@ -106,19 +112,18 @@ def multiscale_reconstruction(
   return term
 
 
-def supervised(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+def supervised(reduction: Reduction = 'batch', unlabeled: Unlabeled = 'entropy') -> Objective:
   """Return the cross-entropy of labeled observations alone.
 
   Args:
-    reduction: see `labeled`.
-    unlabeled: has no effect, as unlabeled observations have no loss. It is accepted so that a
-      configuration that sets it can be compared with this objective.
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`. This objective has none; the
+      option has no effect, and is accepted so that configurations can differ in the name alone.
   """
-  check_choice('objective.unlabeled', unlabeled, UNLABELED_LOSSES)
   return Objective([(1.0, per_log_classes(labeled_cross_entropy(reduction)))], inverts=False)
 
 
-def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+def entropy(reduction: Reduction = 'batch', unlabeled: Unlabeled = 'entropy') -> Objective:
   """Return cross-entropy and entropy (Eq. 6 without its reconstruction).
 
   Minimizing the entropy of unlabeled observations is due to Grandvalet and Bengio,
@@ -135,7 +140,7 @@ def entropy(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
   return Objective(terms, inverts=False)
 
 
-def global_(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
+def global_(reduction: Reduction = 'batch', unlabeled: Unlabeled = 'entropy') -> Objective:
   """Return cross-entropy, entropy, and the reconstruction of the input (Eq. 6, 9).
 
   Args:
@@ -146,20 +151,20 @@ def global_(reduction: str = 'batch', unlabeled: str = 'entropy') -> Objective:
 
 
 def multiscale(
-    reduction: str = 'batch',
-    layers: Sequence[int] | None = None,
+    reduction: Reduction = 'batch',
+    layers: LayerNumbers | None = None,
     stop_target: bool = False,
-    unlabeled: str = 'entropy',
-    layer_weights: Sequence[float] | None = None,
-    form: str = 'output',
+    unlabeled: Unlabeled = 'entropy',
+    layer_weights: LayerWeights | None = None,
+    form: losses.Form = 'output',
 ) -> Objective:
   """Return cross-entropy, entropy, and the reconstruction of every layer (Eq. 6 with Eq. 8, 10).
 
   Args:
-    reduction: `batch` or `group`, see `labeled`.
-    layers: the layers that count, from 0, ..., L - 1; all unless given.
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
+    layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
-    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`.
     layer_weights: weights of the layers that count, in their order; 1/L each unless given.
     form: what is reconstructed from what, see `losses.FORMS`.
   """
@@ -168,11 +173,11 @@ def multiscale(
 
 
 def convex(
-    alpha: float | None = None,
-    beta: float | None = None,
+    alpha: Share,
+    beta: Share,
     normalized: bool = False,
-    reduction: str = 'batch',
-    unlabeled: str = 'entropy',
+    reduction: Reduction = 'batch',
+    unlabeled: Unlabeled = 'entropy',
 ) -> Objective:
   """Return alpha L_CE + (1 - alpha) beta L_E + (1 - alpha)(1 - beta) L_R (Eq. 5).
 
@@ -181,17 +186,10 @@ def convex(
   Args:
     alpha: weight of the supervised loss, in [0, 1].
     beta: share of the entropy in the rest, in [0, 1].
-    normalized: divide L_R by the input's dimension. Eq. 5 does not.
-    reduction: `batch` or `group`, see `labeled`.
-    unlabeled: `entropy`, `information` or `none`, see `unlabeled_entropy`.
-
-  Raises:
-    UserError: if alpha or beta is missing or out of range.
+    normalized: whether L_R is divided by the input's dimension. Eq. 5 does not.
+    reduction: over which observations a loss is averaged, the batch or its group; see `labeled`.
+    unlabeled: loss of unlabeled observations, see `unlabeled_entropy`.
   """
-  for name, value in (('alpha', alpha), ('beta', beta)):
-    if value is None:
-      raise UserError(f'objective.{name}: convex needs it; allowed: [0, 1]')
-    check_range(f'objective.{name}', value, 0, 1)
   terms = [
       (alpha, labeled_cross_entropy(reduction)),
       ((1 - alpha) * beta, unlabeled_entropy(reduction, unlabeled)),

@@ -1,13 +1,13 @@
 """The objectives by name."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
-from multiscale_inversion.errors import UserError, check_choice, check_options
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives import baselines, learned, paper
 from multiscale_inversion.objectives.context import ContextTerm
 from multiscale_inversion.objectives.objective import Objective, Term, add
+from multiscale_inversion.options import Option, check_values, defaults_of
 from multiscale_inversion.registry import Registry
 
 
@@ -15,32 +15,27 @@ def of_function(function: Objective | Term | None = None) -> Objective:
   """Return a custom loss as an objective.
 
   Args:
-    function: a function (inversion, labels, mask) -> [N], a `ContextTerm` or an `Objective`.
+    function: a function (inversion, labels, mask) -> [N], a `ContextTerm` or an `Objective`; it can
+      be set in a configuration file only.
 
   Raises:
     UserError: if it is none of these.
   """
   if not isinstance(function, Objective | ContextTerm) and not callable(function):
     raise UserError(
-        f'objective.function: {function!r}; allowed: a function (inversion, labels, mask) -> [N], '
-        'set in a configuration file'
+        f'{function!r}; allowed: a function (inversion, labels, mask) -> [N], set in a '
+        'configuration file',
+        'function',
     )
   return add(function)
 
 
-def multiscale_added(
-    layers: Any = None, stop_target: bool = False, layer_weights: Any = None, form: str = 'output'
-) -> Objective:
-  """Return Lambda (Eq. 10) alone, to be added to another objective; see `paper.multiscale`."""
-  return add(paper.multiscale_reconstruction(layers, stop_target, layer_weights, form))
-
-
-def global_added() -> Objective:
+def global_added() -> Term:
   """Return Gamma (Eq. 9) alone, to be added to another objective."""
-  return add(paper.input_reconstruction())
+  return paper.input_reconstruction()
 
 
-_OBJECTIVES: Registry[Callable[..., Objective]] = Registry('objective.name', {
+_OBJECTIVES: Registry[Objective] = Registry({
     'supervised': paper.supervised,
     'entropy': paper.entropy,
     'global': paper.global_,
@@ -55,11 +50,12 @@ _OBJECTIVES: Registry[Callable[..., Objective]] = Registry('objective.name', {
     'fixmatch': baselines.fixmatch,
     'function': of_function,
 })
-# Reconstruction losses that a name may add to an objective, such as `pi_model+multiscale`.
-_ADDITIONS: dict[str, Callable[..., Objective]] = {
-    'multiscale': multiscale_added,
+# Reconstruction losses that a name may add to an objective, such as `pi_model+multiscale`: Lambda
+# (Eq. 10) or Gamma (Eq. 9) alone.
+_ADDITIONS: Registry[Term] = Registry({
+    'multiscale': paper.multiscale_reconstruction,
     'global': global_added,
-}
+})
 # Objectives that contain a reconstruction loss already.
 _CONTAINED = {('multiscale', 'multiscale'), ('learned', 'multiscale'), ('global', 'global')}
 
@@ -74,44 +70,50 @@ def register(name: str, function: Callable[..., Objective]) -> None:
 
   Args:
     name: its name.
-    function: takes the objective's options and returns the objective.
+    function: returns the objective; its parameters are the objective's options.
 
   Raises:
-    ValueError: see `Registry.register`.
+    UserError: see `Registry.register`.
   """
   _OBJECTIVES.register(name, function)
 
 
-def _functions(name: str) -> list[Callable[..., Objective]]:
+def _parts(name: str) -> list[tuple[Registry[Any], str]]:
+  """Return the parts of a name, each with the registry that it is from."""
   base, *added = name.split('+') if isinstance(name, str) else [name]
   for part in added:
-    check_choice(f'objective.name: {name}: after the plus', part, tuple(_ADDITIONS))
+    if part not in _ADDITIONS.names():
+      allowed = ', '.join(_ADDITIONS.names())
+      raise UserError(f'{name}: after the plus: unknown {part!r}; allowed: {allowed}', 'name')
   if len({*added}) < len(added) or any((base, part) in _CONTAINED for part in added):
-    raise UserError(f'objective.name: {name}; allowed: each reconstruction once')
-  return [_OBJECTIVES[base], *(_ADDITIONS[part] for part in added)]
+    raise UserError(f'{name}; allowed: each reconstruction once', 'name')
+  return [(_OBJECTIVES, base), *((_ADDITIONS, part) for part in added)]
 
 
-def check_name(name: str) -> None:
-  """Raise a `UserError` unless `create` takes the name."""
-  _functions(name)
+def options(name: str) -> dict[str, Option]:
+  """Return the options that the objective called `name` takes, those of its additions among them.
+
+  Raises:
+    UserError: for a name that `create` does not take.
+  """
+  found: dict[str, Option] = {}
+  for registry, part in _parts(name):
+    found = found | registry.options(part) | found  # the first part's come first
+  return found
 
 
 def defaults(name: str) -> dict[str, Any]:
-  """Return the options that the objective called `name` takes, with their defaults."""
-  return {
-      option: parameter.default
-      for function in _functions(name)
-      for option, parameter in inspect.signature(function).parameters.items()
-  }
+  """Return the defaults of `options(name)`; None where an option is required."""
+  return defaults_of(options(name))
 
 
-def create(name: str, **options) -> Objective:
+def create(name: str, **options_: Any) -> Objective:
   """Return the objective called `name`.
 
   Args:
     name: one of `names()`. An appended `+multiscale` or `+global` adds the reconstruction loss of
       Eq. 10 or 9.
-    **options: options of the objective, see `defaults(name)`.
+    **options_: options of the objective, see `options(name)`.
 
   Raises:
     UserError: if the name or an option is unknown, or a value is out of range.
@@ -119,9 +121,9 @@ def create(name: str, **options) -> Objective:
   Example:
     >>> objective = create('fixmatch+multiscale', threshold=0.9)
   """
-  check_options('objective', name, options, defaults(name))
-  parts = []
-  for function in _functions(name):
-    taken = inspect.signature(function).parameters
-    parts.append(function(**{key: value for key, value in options.items() if key in taken}))
-  return parts[0] if len(parts) == 1 else add(*parts)
+  check_values(name, options_, options(name))
+  made = [
+      registry.create(part, **{k: v for k, v in options_.items() if k in registry.options(part)})
+      for registry, part in _parts(name)
+  ]
+  return made[0] if len(made) == 1 else add(*made)

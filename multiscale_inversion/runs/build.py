@@ -1,6 +1,6 @@
-"""From a configuration to the objects that train it."""
+"""Build the objects that train a configuration."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import optax
@@ -16,9 +16,10 @@ from multiscale_inversion import (
   training,
 )
 from multiscale_inversion.data import augmentation
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, check_options, named_as_keys
 from multiscale_inversion.execution import DEFAULT_MODE, Execution
-from multiscale_inversion.runs.config import chosen_options, data_options, resolve
+from multiscale_inversion.runs.config import chosen_options, resolve
+from multiscale_inversion.runs.defaults import SECTIONS
 
 
 class Setup(NamedTuple):
@@ -68,21 +69,91 @@ class Setup(NamedTuple):
 
   def _initial_state(self, seed: int) -> training.TrainState:
     step = self.training_step
-    state = training.create_state(
-        step.network,
-        step.optimizer,
-        training.keys_from_seed(seed).init,
-        self._image_shape(),
-        step.objective,
-        len(self.dataset.train_images),
-    )
+    with named_as_keys('network'):
+      state = training.create_state(
+          step.network,
+          step.optimizer,
+          training.keys_from_seed(seed).init,
+          self._image_shape(),
+          step.objective,
+          len(self.dataset.train_images),
+      )
     training.check_axis(step.network, state, self.execution.devices.axis_name)
     return state
 
 
 def load_dataset(config: ConfigDict) -> data.Dataset:
   """Load the data set of a configuration, without the corruption of its training images."""
-  return data.load(config.data.name, config.data.data_dir, **data_options(config))
+  options = chosen_options(config.data, SECTIONS['data'].fixed())
+  with named_as_keys('data'):
+    return data.load(config.data.name, config.data.data_dir, **options)
+
+
+def create_network(
+    config: ConfigDict, num_classes: int, axis_name: str | None = None
+) -> networks.Network:
+  """Return the network of a configuration, which computes in its precision."""
+  dtype = precision.get(config.precision).dtype
+  with named_as_keys('network', dtype='precision'):
+    options = chosen_options(config.network)
+    return networks.create(config.network.name, num_classes, axis_name, dtype, **options)
+
+
+def create_objective(config: ConfigDict) -> objectives.Objective:
+  """Return the objective of a configuration."""
+  with named_as_keys('objective'):
+    return objectives.create(config.objective.name, **chosen_options(config.objective))
+
+
+def create_augmentations(
+    config: ConfigDict,
+) -> tuple[augmentation.Augmentation, augmentation.Augmentation]:
+  """Return the weak and the strong augmentation of a configuration.
+
+  Each gets those of the section's options that it takes.
+
+  Raises:
+    UserError: for an option that neither takes.
+  """
+  section = config.augmentation
+  options = chosen_options(section, SECTIONS['augmentation'].fixed())
+  names = (section.weak, section.strong)
+  with named_as_keys('augmentation'):
+    taken = [augmentation.options(name) for name in names]
+    check_options(' or '.join(dict.fromkeys(names)), options, taken[0] | taken[1])
+    weak, strong = (
+        augmentation.create(name, **{k: v for k, v in options.items() if k in known})
+        for name, known in zip(names, taken, strict=True)
+    )
+  return weak, strong
+
+
+def _load_corrupted(config: ConfigDict) -> data.Dataset:
+  """Load the data set of a configuration, with the corruption of its training images."""
+  dataset, section = load_dataset(config), config.data
+  with named_as_keys(name='data.corruption', level='data.corruption_level'):
+    images = data.corrupt(
+        dataset.train_images, section.corruption, section.corruption_level, config.seed
+    )
+  return dataset._replace(train_images=images)
+
+
+def _split(config: ConfigDict, dataset: data.Dataset, execution: Execution) -> data.Split:
+  """Split each seed's labels; with several seeds, positions have a leading axis of seeds."""
+  section = config.data
+  with named_as_keys('data', seed='seed'):
+    return execution.for_each_seed(
+        lambda seed: data.split(
+            dataset.train_labels, section.num_labeled, seed, section.unlabeled, dataset.class_names
+        )
+    )
+
+
+def _sampler(config: ConfigDict, split: data.Split) -> data.Sampler:
+  """Return the sampler of the batches that a configuration asks for."""
+  shares = parallel.shares(config.batch_size, config.labeled_fraction)
+  with named_as_keys(num_labeled='data.num_labeled', unlabeled='data.unlabeled'):
+    return data.Sampler(split.labeled.shape[-1], split.unlabeled.shape[-1], *shares)
 
 
 def build(config: ConfigDict) -> Setup:
@@ -96,12 +167,12 @@ def build(config: ConfigDict) -> Setup:
   """
   config = resolve(config)
   # Whatever can fail without the data fails before they are read.
-  objective = objectives.create(config.objective.name, **chosen_options(config.objective))
-  _create_network(config, num_classes=2, axis_name=None)
+  objective, augmentations = create_objective(config), create_augmentations(config)
+  create_network(config, num_classes=2)
   on_host = config.data.placement == 'host'
   if on_host and config.num_seeds > 1:
     raise UserError(
-        'data.placement: host streams the batches of one run; allowed: device, or num_seeds=1'
+        'host streams the batches of one run; allowed: device, or num_seeds=1', 'data.placement'
     )
   execution = Execution(
       parallel.devices(config.num_devices),
@@ -110,21 +181,22 @@ def build(config: ConfigDict) -> Setup:
   )
   parallel.check_batch(config.batch_size, config.labeled_fraction, execution.devices.count)
 
-  dataset = load_dataset(config)
-  images = data.corrupt(
-      dataset.train_images, config.data.corruption, config.data.corruption_level, config.seed
-  )
-  dataset = dataset._replace(train_images=images)
+  dataset = _load_corrupted(config)
   split = _split(config, dataset, execution)
-  sampler = data.Sampler(
-      split.labeled.shape[-1],
-      split.unlabeled.shape[-1],
-      *parallel.shares(config.batch_size, config.labeled_fraction),
-  )
-  network = _create_network(config, len(dataset.class_names), execution.devices.axis_name)
+  sampler = _sampler(config, split)
+  network = create_network(config, len(dataset.class_names), execution.devices.axis_name)
+  num_steps = config.num_steps or config.num_epochs * sampler.steps_per_epoch
   setup = Setup(
       dataset,
-      _training_step(config, network, objective, sampler.steps_per_epoch),
+      training.TrainingStep(
+          network,
+          objective,
+          optax.adam(_schedule(config, num_steps)),
+          precision.get(config.precision).matmul,
+          config.rematerialize,
+          num_steps,
+          *augmentations,
+      ),
       sampler,
       execution,
       execution.for_each_seed(training.keys_from_seed),
@@ -140,45 +212,14 @@ def build(config: ConfigDict) -> Setup:
   return setup
 
 
-def _create_network(config: ConfigDict, num_classes: int, axis_name: str | None) -> Any:
-  _, dtype = precision.get(config.precision)
-  options = chosen_options(config.network)
-  return networks.create(config.network.name, num_classes, axis_name, dtype, **options)
-
-
-def _split(config: ConfigDict, dataset: data.Dataset, execution: Execution) -> data.Split:
-  """Split each seed's labels; with several seeds, positions have a leading axis of seeds."""
-  return execution.for_each_seed(
-      lambda seed: data.split(
-          dataset.train_labels,
-          config.data.num_labeled,
-          seed,
-          config.data.unlabeled,
-          dataset.class_names,
-      )
-  )
-
-
-def _training_step(
-    config: ConfigDict, network: Any, objective: objectives.Objective, steps_per_epoch: int
-) -> training.TrainingStep:
-  num_steps = config.num_steps or config.num_epochs * steps_per_epoch
-  schedule = training.piecewise_schedule(
+def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+  """Return the learning rate by the number of steps done."""
+  return training.piecewise_schedule(
       config.learning_rate,
       num_steps,
       config.decay_epochs,
       config.decay_reference_epochs,
       config.decay_factor,
-  )
-  return training.TrainingStep(
-      network,
-      objective,
-      optax.adam(schedule),
-      precision.get(config.precision)[0],
-      config.rematerialize,
-      num_steps,
-      augmentation.create(config.augmentation.weak),
-      augmentation.create(config.augmentation.strong),
   )
 
 
@@ -190,9 +231,9 @@ def _check_layers(config: ConfigDict, setup: Setup) -> None:
   state = jax.eval_shape(setup.initial_state)
   depth = setup.training_step.network.bind(state.variables()).num_layers()
   if layers and max(layers) >= depth:
-    raise UserError(f'objective.layers: {layers}; allowed: 0 to {depth - 1}')
+    raise UserError(f'{layers}; allowed: 0 to {depth - 1}', 'objective.layers')
   count = len(layers or range(depth))
   if weights and len(weights) != count:
     raise UserError(
-        f'objective.layer_weights: {len(weights)} weights; allowed: {count}, one for each layer'
+        f'{len(weights)} weights; allowed: {count}, one for each layer', 'objective.layer_weights'
     )

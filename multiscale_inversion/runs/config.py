@@ -1,85 +1,18 @@
-"""Checks of a configuration before anything is built from it."""
+"""Checks of a configuration before anything is built from it, and the defaults filled in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from multiscale_inversion import data, execution, losses, networks, objectives, precision, recipes
-from multiscale_inversion.data import augmentation, corruption
-from multiscale_inversion.data.sources import images
-from multiscale_inversion.data.splits import UNLABELED
-from multiscale_inversion.errors import HUGE, UserError, in_choices, in_range
-from multiscale_inversion.runs import defaults, kinds
-
-
-def _epochs(key: str, value: Any) -> None:
-  whole = all(isinstance(v, int) and v > 0 for v in value)
-  if not whole or list(value) != sorted({*value}):
-    raise UserError(f'{key}: {value!r}; allowed: a tuple of ascending whole epochs from 1 on')
-
-
-_positive = in_range(1, HUGE)
-MAX_SEEDS = 1000  # of one program
-
-_CHECKS: dict[str, Callable[[str, Any], None]] = {
-    'data.name': lambda key, value: data.defaults(value),
-    'data.num_labeled': _positive,
-    'data.unlabeled': in_choices(lambda: UNLABELED),
-    'data.corruption': in_choices(lambda: corruption.NAMES),
-    'data.corruption_level': in_range(0, HUGE),
-    'data.placement': in_choices(lambda: ('device', 'host')),
-    'data.image_size': _positive,
-    'data.channels': in_choices(lambda: images.CHANNELS),
-    'data.test_fraction': in_range(1e-6, 1, open_end=True),
-    'data.max_megapixels': in_range(1e-6, HUGE),
-    'network.name': lambda key, value: networks.constructor(value),
-    **{f'network.{option}': check for option, check in networks.OPTION_CHECKS.items()},
-    'augmentation.weak': in_choices(augmentation.names),
-    'augmentation.strong': in_choices(augmentation.names),
-    'objective.name': lambda key, value: objectives.check_name(value),
-    'objective.alpha': in_range(0, 1),
-    'objective.beta': in_range(0, 1),
-    'objective.reduction': in_choices(lambda: objectives.REDUCTIONS),
-    'objective.unlabeled': in_choices(lambda: objectives.UNLABELED_LOSSES),
-    'objective.layers': objectives.check_layers,
-    'objective.layer_weights': objectives.check_layer_weights,
-    'objective.form': in_choices(lambda: losses.FORMS),
-    'objective.rule': in_choices(lambda: objectives.RULES),
-    'objective.rate': in_range(0, 1e6),
-    'objective.power': in_range(0, 1e6),
-    'objective.decay': in_range(0, 1, open_end=True),
-    'objective.weight': in_range(0, 1e6),
-    'objective.rampup': in_range(0, 1),
-    'objective.ramp_start': in_range(0, 1),
-    'objective.ramp_end': in_range(0, 1),
-    'objective.threshold': in_range(0, 1),
-    'objective.epsilon': in_range(0, 1e6),
-    'objective.xi': in_range(1e-12, 1e6),
-    'objective.num_iterations': in_range(0, 100),
-    'recipe': in_choices(lambda: recipes.NAMES),
-    'seed': in_range(0, HUGE),
-    'num_seeds': in_range(1, MAX_SEEDS),
-    'seeds_mode': in_choices(lambda: execution.MODES),
-    'batch_size': in_range(2, HUGE),
-    'labeled_fraction': in_range(0, 1),
-    'num_epochs': _positive,
-    'num_steps': _positive,
-    'learning_rate': in_range(1e-12, 1e6),
-    'decay_epochs': _epochs,
-    'decay_reference_epochs': _positive,
-    'decay_factor': in_range(1e-12, 1),
-    'precision': in_choices(lambda: precision.NAMES),
-    'num_devices': _positive,
-    'eval_every_epochs': _positive,
-    'eval_batch_size': _positive,
-    'log_every_steps': _positive,
-    'checkpoint_every_seconds': in_range(0, HUGE),
-}
+from multiscale_inversion import recipes
+from multiscale_inversion.data import corruption
+from multiscale_inversion.errors import UserError, named_as_keys, nearest
+from multiscale_inversion.runs import defaults
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
-  """The configuration's values by their dotted keys."""
+  """Return the configuration's values by their dotted keys."""
   flat = {}
   for key, value in config.items():
     if isinstance(value, ConfigDict):
@@ -90,61 +23,70 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
 
 
 def validate(config: ConfigDict) -> None:
-  """Checks every key and value that can be checked without the data.
+  """Check every key and value that can be checked without the data.
 
   Raises:
     UserError: one line that names the key and what is allowed.
   """
-  flat = flatten(config)
-  known = flatten(defaults.get_config())
+  flat, known = flatten(config), defaults.keys()
   for key in flat:
     check_key(key, known)
-  for key in known:
+  for key, entry in known.items():
     if key not in flat:
-      raise UserError(f'{key}: missing from the configuration')
-    if flat[key] is not None:
-      kinds.check(flat[key], kinds.OF_TYPE[type_of(key)], key)
-  for key, check in _CHECKS.items():
-    if flat[key] is not None:
-      check(key, flat[key])
-    elif known[key] is not None:
-      raise UserError(f'{key}: None; allowed: a value, as by default')
-  corruption.check(config.data.corruption, config.data.corruption_level)
+      raise UserError('missing from the configuration', key)
+    if entry.declared:
+      entry.declared.check(flat[key], key)
+    elif flat[key] is not None:
+      _check_option(key, flat[key], entry, _chosen(config, key))
+  with named_as_keys(name='data.corruption', level='data.corruption_level'):
+    corruption.check(config.data.corruption, config.data.corruption_level)
   if config.data.corruption != 'none' and config.num_seeds > 1:
     raise UserError(
-        f'data.corruption: {config.data.corruption} is drawn for one seed; allowed: none, or '
-        'num_seeds=1'
+        f'{config.data.corruption} is drawn for one seed; allowed: none, or num_seeds=1',
+        'data.corruption',
     )
 
 
+def _chosen(config: ConfigDict, key: str) -> list[str]:
+  """Return the constructors that a key's section names."""
+  section = key.partition('.')[0]
+  names = [config[section][name] for name in defaults.SECTIONS[section].names]
+  return [part for name in names for part in name.split('+')]
+
+
+def _check_option(key: str, value: Any, entry: defaults.Key, chosen: Collection[str]) -> None:
+  """Check a value by the chosen constructors that take it; where none does, by any other one."""
+  taking = [entry.options[name] for name in chosen if name in entry.options]
+  for option in taking:
+    option.check(value, key)
+  errors = []
+  for option in () if taking else entry.all():
+    try:
+      option.check(value, key)
+    except UserError as error:
+      errors.append(error)
+    else:
+      return
+  if errors:
+    raise errors[0]
+
+
 def from_record(recorded: Mapping[str, Any]) -> ConfigDict:
-  """The configuration of a finished run, from its summary; keys younger than the run by default."""
+  """Return the configuration of a finished run, from its summary.
+
+  Keys that are younger than the run have their defaults.
+  """
   config = defaults.get_config()
   with config.unlocked(), config.ignore_type():
     for key, value in flatten(ConfigDict(recorded)).items():
       section, _, name = key.rpartition('.')
-      (config[section] if section else config)[name] = tuple(value) if _is_list(value) else value
+      place = config[section] if section else config
+      place[name] = tuple(value) if isinstance(value, list | tuple) else value
   return config
 
 
-def _is_list(value: Any) -> bool:
-  return isinstance(value, list | tuple)
-
-
-def type_of(key: str) -> type | None:
-  """The type of a key of the defaults; None of another, and of a section."""
-  section, _, name = key.rpartition('.')
-  config = defaults.get_config()
-  for part in filter(None, section.split('.')):
-    config = config.get(part) if isinstance(config, ConfigDict) else None
-  if not isinstance(config, ConfigDict) or name not in config:
-    return None
-  found = config.get_type(name)
-  return None if issubclass(found, ConfigDict) else found
-
-
-def check_key(key: str, known: Mapping[str, Any]) -> None:
-  """Checks that a key is one that takes a value.
+def check_key(key: str, known: Collection[str]) -> None:
+  """Check that a key is one that takes a value.
 
   Args:
     key: dotted.
@@ -157,62 +99,81 @@ def check_key(key: str, known: Mapping[str, Any]) -> None:
     return
   inside = sorted(k for k in known if k.startswith(f'{key}.'))
   if inside:
-    raise UserError(f'{key}: a section, not a value; allowed: {", ".join(inside)}')
+    raise UserError(f'a section, not a value; allowed: {", ".join(inside)}', key)
   raise UserError(unknown_key(key))
 
 
 def unknown_key(key: str) -> str:
-  """Says that a key does not exist, and which do beside it."""
-  known = flatten(defaults.get_config())
+  """Return the message for a key that does not exist: the nearest one, and those beside it."""
+  known = defaults.keys()
   group = key.rpartition('.')[0]
   while group and not any(k.startswith(group + '.') for k in known):
     group = group.rpartition('.')[0]
   prefix = group + '.' if group else ''
   beside = sorted({k.removeprefix(prefix).split('.')[0] for k in known if k.startswith(prefix)})
-  return f'{key}: unknown key; allowed{f" under {group}" if group else ""}: {", ".join(beside)}'
+  where = f' under {group}' if group else ''
+  return f'{key}: unknown key{_nearest_key(key, prefix)}; allowed{where}: {", ".join(beside)}'
 
 
-def chosen_options(config: ConfigDict) -> dict[str, Any]:
-  """The options of a `network` or `objective` section that are set: all but its name and None."""
-  return {k: v for k, v in config.items() if k != 'name' and v is not None}
+def _nearest_key(key: str, prefix: str) -> str:
+  """Return `, nearest KEY` by the key's last part: of its own section, else a more alike one."""
+  known = defaults.keys()
+  own = {k.removeprefix(prefix): k for k in known if k.startswith(prefix)}
+  last = {k.rpartition('.')[2]: k for k in known}
+  close = own.get(nearest(key.removeprefix(prefix), own) or '')
+  close = close or last.get(nearest(key.rpartition('.')[2], last, 0.8) or '')
+  close = close or nearest(key, known, 0.9)
+  return f', nearest {close}' if close else ''
 
 
-def data_options(config: ConfigDict) -> dict[str, Any]:
-  """The options of the `data` section that are the data set's own and are set."""
-  own = ('image_size', 'channels', 'test_fraction', 'max_megapixels')
-  return {key: config.data[key] for key in own if config.data[key] is not None}
+def chosen_options(section: ConfigDict, fixed: Collection[str] = ('name',)) -> dict[str, Any]:
+  """Return the options of a section that are set.
+
+  Args:
+    section: `network`, `objective`, ... of a configuration.
+    fixed: its keys that are no options.
+  """
+  return {k: v for k, v in section.items() if k not in fixed and v is not None}
 
 
 def resolve(config: ConfigDict, known_only: bool = False) -> ConfigDict:
-  """Returns the configuration with the defaults of its data set, network and objective filled in.
+  """Return the configuration with the defaults of its constructors and its recipe filled in.
 
-  Those that its recipe changes are the recipe's.
-
-  An option that the data set, the network or the objective does not take stays None.
+  An option that nothing chosen takes stays None, and so does one that the weak and the strong
+  augmentation take with different defaults.
 
   Args:
     config: a whole one.
-    known_only: leave the options of a name that is not known as they are: a user's own file may
-      have registered it.
+    known_only: leave the options of an unknown name as they are: a file that is not loaded may have
+      registered it.
 
   Raises:
-    UserError: for a name that is not known, unless `known_only`.
+    UserError: for an unknown name, unless `known_only`.
   """
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    for name, defaults_of in (
-        ('data', data.defaults),
-        ('network', networks.defaults),
-        ('objective', objectives.defaults),
-    ):
-      section, recipe = config[name], recipes.defaults(config.recipe, name)
-      try:
-        options = defaults_of(section.name)
-      except UserError:
-        if not known_only:
-          raise
-        continue
-      for key, value in section.items():
-        if value is None and key in options:
-          section[key] = recipe.get(key, options[key])
+    for name, section in defaults.SECTIONS.items():
+      place, recipe = config[name], recipes.defaults(config.recipe, name)
+      for key, values in _defaults(place, name, section, known_only).items():
+        value = recipe.get(key, values[0])
+        if key in place and place[key] is None and all(v == values[0] for v in values):
+          place[key] = value
   return config
+
+
+def _defaults(
+    place: ConfigDict, name: str, section: defaults.Section, known_only: bool
+) -> dict[str, list[Any]]:
+  """Return the defaults of a section's options, from each constructor that it names."""
+  found: dict[str, list[Any]] = {}
+  for key in section.names:
+    try:
+      with named_as_keys(name=f'{name}.{key}'):
+        taken = section.registry.options(place[key])
+    except UserError:
+      if not known_only:
+        raise
+      continue
+    for option in taken.values():
+      found.setdefault(option.name, []).append(option.default)
+  return found

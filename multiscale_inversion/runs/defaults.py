@@ -1,125 +1,230 @@
-"""The paper's protocol (Section 3.1): what every experiment starts from.
+"""The keys of a configuration and their defaults, the paper's protocol (Section 3.1).
 
-A configuration file returns this one with few values changed; any value can be changed on the
-command line too, `--config.seed=1`. Under `network` and `objective`, None leaves an option to the
-network's or the objective's own default, the paper's where the paper has one, or to the recipe's;
+The classes below declare the keys that belong to no constructor. All other keys, under `data`,
+`network`, `objective` and `augmentation`, are the options of the constructors that are registered
+there. They are None by default, which means the default of the constructor or of the recipe;
 `config.json` in a run's folder holds the values used.
 """
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from multiscale_inversion import data, execution, networks, objectives, recipes
+from multiscale_inversion import precision as precision_lib
+from multiscale_inversion.data import augmentation
+from multiscale_inversion.data import corruption as corruption_lib
+from multiscale_inversion.data.splits import UNLABELED
+from multiscale_inversion.errors import UserError, named_as_keys
+from multiscale_inversion.options import Check, OneOf, Option, Positive, Range, Share, options_of
+
+MAX_SEEDS = 1000  # of one program
+
+
+class _Registered(OneOf):
+  """Names that a module's registry knows; its error says how a file adds one."""
+
+  def check(self, what: str, value: Any) -> None:
+    """Raise a `UserError` that names `what` for an unknown name."""
+    with named_as_keys(name=what):
+      self.choices.options(value)
+
+  def listed(self) -> tuple[str, ...]:
+    """Return the names that there are now."""
+    return self.choices.names()
+
+
+def _check_epochs(key: str, value: Any) -> None:
+  if any(v < 1 for v in value) or list(value) != sorted({*value}):
+    raise UserError(f'{value!r}; allowed: a tuple of ascending whole epochs from 1 on', key)
+
+
+Epochs = Annotated[tuple[int, ...], Check(_check_epochs, 'ascending, from 1 on')]
+
+
+@dataclasses.dataclass
+class Run:
+  """Keys outside of all sections.
+
+  Attributes:
+    recipe: defaults of options that are chosen together.
+    seed: seed of labels, initialization, order and dropout.
+    num_seeds: how many seeds, seed, seed + 1, ..., are trained in one program.
+    seeds_mode: how several seeds share a program; sequential if None.
+    batch_size: observations in a batch.
+    labeled_fraction: labeled share of a batch.
+    num_epochs: length of the training, in passes through the unlabeled images.
+    num_steps: length of the training in steps, in place of num_epochs.
+    learning_rate: Adam's.
+    decay_epochs: when the learning rate decays, scaled to the length of the training.
+    decay_reference_epochs: length of the training that decay_epochs refer to.
+    decay_factor: factor of each decay.
+    precision: precision of the arithmetic.
+    rematerialize: whether activations are computed again, for less memory and more time.
+    num_devices: over how many devices a batch is spread; all that are there if None.
+    eval_every_epochs: epochs between evaluations.
+    eval_batch_size: images in a batch of the evaluation.
+    log_every_steps: steps between records; the end of each epoch is recorded, too.
+    checkpoint_every_seconds: time between checkpoints.
+  """
+
+  recipe: Annotated[str, OneOf(recipes.NAMES)] = recipes.PAPER
+  seed: Annotated[int, Range(0)] = 0
+  num_seeds: Annotated[int, Range(1, MAX_SEEDS)] = 1
+  seeds_mode: Annotated[str, OneOf(execution.MODES)] | None = None
+  batch_size: Annotated[int, Range(2)] = 50
+  labeled_fraction: Share = 0.5
+  num_epochs: Positive = 400
+  num_steps: Positive | None = None
+  learning_rate: Annotated[float, Range(1e-12, 1e6)] = 0.002
+  decay_epochs: Epochs = (150, 300)
+  decay_reference_epochs: Positive = 400
+  decay_factor: Annotated[float, Range(1e-12, 1)] = 0.5
+  precision: Annotated[str, OneOf(precision_lib.NAMES)] = 'float32'
+  rematerialize: bool = False
+  num_devices: Positive | None = None
+  eval_every_epochs: Positive = 1
+  eval_batch_size: Positive = 200
+  log_every_steps: Positive = 100
+  checkpoint_every_seconds: Annotated[float, Range(0)] = 60.0
+
+
+@dataclasses.dataclass
+class Data:
+  """Keys of the section `data` that belong to no data set.
+
+  Attributes:
+    name: the data set.
+    data_dir: folder of prepared TFDS sets, TFDS_DATA_DIR or ~/tensorflow_datasets if None; of
+      `folder`, the folder of images or a CSV file.
+    note: what distinguishes this copy of the data, such as `JPEG copy`; results show it.
+    num_labeled: number of labeled images; all that have a label if None.
+    unlabeled: the unlabeled images, the rest of the training set or all of it.
+    corruption: corruption of the training images, the same in every epoch.
+    corruption_level: a share of the largest pixel, of the area or of the image.
+    placement: where the training set stays; batches stream from the host.
+  """
+
+  name: Annotated[str, _Registered(data)] = 'svhn_cropped'
+  data_dir: str | None = None
+  note: str = ''
+  num_labeled: Positive | None = None
+  unlabeled: Annotated[str, OneOf(UNLABELED)] = 'rest'
+  corruption: Annotated[str, OneOf(corruption_lib.NAMES)] = 'none'
+  corruption_level: Annotated[float, Range(0)] = 0.0
+  placement: Literal['device', 'host'] = 'device'
+
+
+@dataclasses.dataclass
+class Network:
+  """The key of the section `network` that is no network's option.
+
+  Attributes:
+    name: the network.
+  """
+
+  name: Annotated[str, _Registered(networks)] = 'large_cnn'
+
+
+@dataclasses.dataclass
+class Objective:
+  """The key of the section `objective` that is no objective's option.
+
+  Attributes:
+    name: the objective; with +multiscale or +global behind it, the reconstruction loss is added.
+  """
+
+  name: Annotated[str, _Registered(objectives)] = 'multiscale'
+
+
+@dataclasses.dataclass
+class Augmentation:
+  """Keys of the section `augmentation` that are no augmentation's options.
+
+  Attributes:
+    weak: augmentation of the images that the network is trained on.
+    strong: second augmentation of objectives that compare two, such as fixmatch.
+  """
+
+  weak: Annotated[str, _Registered(augmentation)] = 'none'
+  strong: Annotated[str, _Registered(augmentation)] = 'strong'
+
+
+class Section(NamedTuple):
+  """A section of the configuration.
+
+  Attributes:
+    declared: class of the keys that belong to no constructor.
+    registry: module whose constructors' options are the other keys.
+    names: those of the declared keys that hold a constructor's name.
+  """
+
+  declared: type
+  registry: Any
+  names: tuple[str, ...] = ('name',)
+
+  def fixed(self) -> tuple[str, ...]:
+    """Return the names of the declared keys."""
+    return tuple(options_of(self.declared))
+
+
+SECTIONS: Mapping[str, Section] = MappingProxyType({
+    'data': Section(Data, data),
+    'network': Section(Network, networks),
+    'objective': Section(Objective, objectives),
+    'augmentation': Section(Augmentation, augmentation, ('weak', 'strong')),
+})
+
+
+class Key(NamedTuple):
+  """A key of the configuration.
+
+  Attributes:
+    options: the options that it sets, by the names of the constructors that take them.
+    declared: the option that it is, where it belongs to no constructor.
+  """
+
+  options: Mapping[str, Option]
+  declared: Option | None = None
+
+  def types(self) -> tuple[type, ...]:
+    """Return the types that a value may have."""
+    found = dict.fromkeys(type_ for option in self.all() for type_ in option.types)
+    return (object,) if object in found else tuple(found)
+
+  def all(self) -> tuple[Option, ...]:
+    """Return all options of this key."""
+    return tuple(self.options.values()) or (self.declared,)
+
+
+def keys() -> dict[str, Key]:
+  """Return all keys that there are now, dotted; the declared ones come first."""
+  found = {name: Key({}, option) for name, option in options_of(Run).items()}
+  for name, section in SECTIONS.items():
+    for key, option in options_of(section.declared).items():
+      found[f'{name}.{key}'] = Key({}, option)
+  for name, section in SECTIONS.items():
+    for constructor in section.registry.names():
+      for key, option in section.registry.options(constructor).items():
+        entry = found.setdefault(f'{name}.{key}', Key({}))
+        entry.options[constructor] = option
+  return found
+
 
 def get_config() -> ConfigDict:
-  """Returns the defaults, a new object each time."""
+  """Return the defaults, a new object each time."""
   config = ConfigDict()
-
-  # 'paper', or 'few_labels': other defaults of options that go together, see recipes.py.
-  config.recipe = 'paper'
-
-  config.data = ConfigDict()
-  config.data.name = 'svhn_cropped'
-  # Folder of prepared TFDS sets; the environment's TFDS_DATA_DIR or ~/tensorflow_datasets if None.
-  # Of the set 'folder': that of the images, or a CSV file.
-  config.data.data_dir = placeholder(str)
-  config.data.note = ''  # what sets this copy of the data apart, as 'JPEG copy': results show it
-  config.data.num_labeled = placeholder(int)  # all that have a label if None
-  # D_u: 'rest', the training set less the labeled images, or 'all' of it.
-  config.data.unlabeled = 'rest'
-  # Of the training images, the same in every epoch: 'gaussian', 'occlusion' or 'pattern'; its level
-  # is a part of the largest pixel, of the area, of the image, see data/corruption.py.
-  config.data.corruption = 'none'
-  config.data.corruption_level = 0.0
-  # Where the training set stays: on every 'device', or on the 'host', from which batches stream.
-  config.data.placement = 'device'
-
-  config.data.image_size = placeholder(int)  # folder: edge in pixels, 32
-  config.data.channels = placeholder(int)  # folder: 1 or 3; 1 if None and every image is grey
-  config.data.test_fraction = placeholder(float)  # folder: 0.2, where it does not say what tests
-  config.data.max_megapixels = placeholder(float)  # folder: 500; larger images are skipped
-
-  config.network = _network()
-
-  config.objective = _objective()
-  # What the network is trained on: 'none', 'noise', 'shift', 'flip_shift', ...
-  config.augmentation = ConfigDict()
-  config.augmentation.weak = 'none'
-  config.augmentation.strong = 'strong'  # of objectives that compare two, as 'fixmatch'
-
-  config.seed = 0  # of labels, initialization, order and dropout
-  config.num_seeds = 1  # train with seeds seed, seed + 1, ... in one program
-  config.seeds_mode = placeholder(str)  # 'vectorized' or 'sequential', which is None's
-  config.batch_size = 50
-  config.labeled_fraction = 0.5  # of a batch
-  config.num_epochs = 400
-  config.num_steps = placeholder(int)  # in place of num_epochs
-  config.learning_rate = 0.002  # Adam's
-  config.decay_epochs = (150, 300)  # of reference_epochs, scaled to the length of the training
-  config.decay_reference_epochs = 400
-  config.decay_factor = 0.5
-
-  config.precision = 'float32'  # or 'tf32' or 'bfloat16'
-  config.rematerialize = False  # less memory, more time
-  config.num_devices = placeholder(int)  # over which a batch is spread; all there are if None
-
-  config.eval_every_epochs = 1
-  config.eval_batch_size = 200
-  config.log_every_steps = 100  # and at the end of each epoch
-  config.checkpoint_every_seconds = 60.0
+  for key, entry in keys().items():
+    section, _, name = key.rpartition('.')
+    if section and section not in config:
+      config[section] = ConfigDict()
+    default, types = entry.declared.default if entry.declared else None, entry.types()
+    type_ = types[0] if len(types) == 1 else object
+    (config[section] if section else config)[name] = (
+        placeholder(type_) if default is None else default
+    )
   return config
-
-
-def _objective() -> ConfigDict:
-  objective = ConfigDict()
-  # 'supervised', 'entropy', 'global', 'multiscale', 'convex', 'learned'; methods of others:
-  # 'pseudo_label', 'pi_model', 'temporal_ensembling', 'virtual_adversarial', 'mean_teacher',
-  # 'fixmatch'; each with '+multiscale' or '+global' behind it to add the reconstruction loss; or
-  # 'function'. Each takes some of the options.
-  objective.name = 'multiscale'
-  objective.function = placeholder(object)  # function: a loss of your own, set in a file
-  objective.alpha = placeholder(float)  # convex: the weights of Eq. 5
-  objective.beta = placeholder(float)
-  objective.normalized = placeholder(bool)  # convex: divide L_R by the input's dimension
-  objective.reduction = placeholder(str)  # 'batch', or 'group': mean over each group
-  # Of unlabeled observations: 'entropy'; 'information', which also spreads them over the classes;
-  # or 'none'.
-  objective.unlabeled = placeholder(str)
-  objective.layers = placeholder(tuple)  # multiscale: which layers count; all if None
-  objective.layer_weights = placeholder(tuple)  # multiscale: theirs; equal if None
-  objective.stop_target = placeholder(bool)  # multiscale: activations as constant targets
-  objective.form = placeholder(str)  # multiscale: 'output', 'layer' or 'input'
-  objective.rule = placeholder(str)  # learned: 'gradient' or 'speed'
-  objective.rate = placeholder(float)  # learned by gradient: 0.001
-  objective.power = placeholder(float)  # learned by speed: 1
-  objective.decay = placeholder(float)  # of averages: learned 0.99, ensembling 0.6, teacher 0.99
-  objective.weight = placeholder(float)  # of a method's loss of unlabeled observations
-  objective.rampup = placeholder(float)  # in which share of the training it is reached
-  objective.ramp_start = placeholder(float)  # pseudo_label: 0.1
-  objective.ramp_end = placeholder(float)  # pseudo_label: 0.6
-  objective.threshold = placeholder(float)  # fixmatch: 0.95
-  objective.epsilon = placeholder(float)  # virtual_adversarial: 2.5
-  objective.xi = placeholder(float)  # virtual_adversarial: 0.01
-  objective.num_iterations = placeholder(int)  # virtual_adversarial: 1
-  return objective
-
-
-def _network() -> ConfigDict:
-  network = ConfigDict()
-  # 'large_cnn', 'resnet', 'mlp', 'cnn_1d', 'lstm', 'gru' or 'vit'; each takes some of the options.
-  network.name = 'large_cnn'
-  network.blocks_per_group = placeholder(int)  # resnet: 3
-  network.depth = placeholder(int)  # mlp, cnn_1d, vit: 3; lstm, gru: 2
-  # large_cnn: 96; resnet, lstm, gru, vit: 64; mlp: 256; cnn_1d: 32
-  network.width = placeholder(int)
-  network.kernel_size = placeholder(int)  # cnn_1d: 5
-  network.num_heads = placeholder(int)  # vit: 4
-  network.patch_size = placeholder(int)  # vit: 2
-  network.activation = placeholder(str)  # 'leaky_relu', 'sigmoid', 'relu', ...
-  network.negative_slope = placeholder(float)  # of leaky_relu: 0.01
-  network.pooling = placeholder(str)  # 'mean' or 'max'
-  network.dropout_rate = placeholder(float)  # 0.2; vit: 0.1
-  network.batch_norm_inverse = placeholder(str)  # 'frozen', 'batch' or 'running'
-  network.batch_norm_momentum = placeholder(float)  # 0.9
-  network.batch_norm_epsilon = placeholder(float)  # 1e-5
-  network.initializer = placeholder(str)  # 'glorot_uniform', 'lecun_normal', ...
-  return network

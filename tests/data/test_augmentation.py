@@ -343,7 +343,8 @@ def test_compose_in_order():
 
 
 def test_register(monkeypatch):
-  monkeypatch.setattr(augmentation, '_AUGMENTATIONS', copy.copy(augmentation._AUGMENTATIONS))
+  registry = augmentation.registry
+  monkeypatch.setattr(registry, '_AUGMENTATIONS', copy.copy(registry._AUGMENTATIONS))
   augmentation.register('negative', lambda scale=1: lambda key, x: -scale * x)
   assert augmentation.names()[-1] == 'negative'
   x = images(2, (8, 8, 1))
@@ -355,15 +356,15 @@ def test_register(monkeypatch):
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
-        ('mixup', {}, 'augmentation: unknown .mixup.; allowed: none, noise'),
-        ('noise', {'sigma': 1}, 'augmentation.sigma: not an option of noise; allowed: std'),
+        ('mixup', {}, 'name: unknown .mixup.; allowed: none, noise'),
+        ('noise', {'sigma': 1}, 'sigma: not an option of noise; allowed: std'),
         ('none', {'std': 1}, 'allowed: none'),
-        ('noise', {'std': -1}, 'augmentation.std: -1 is out of range'),
-        ('shift', {'max_shift': -1}, 'augmentation.max_shift'),
-        ('flip_shift', {'max_shift': -2}, 'augmentation.max_shift'),
-        ('flip', {'probability': 1.5}, 'augmentation.probability'),
-        ('cutout', {'max_cutout': 2}, 'augmentation.max_cutout'),
-        ('strong', {'num_operations': 11}, 'augmentation.num_operations'),
+        ('noise', {'std': -1}, 'std: -1 is out of range'),
+        ('shift', {'max_shift': -1}, 'max_shift'),
+        ('flip_shift', {'max_shift': -2}, 'max_shift'),
+        ('flip', {'probability': 1.5}, 'probability'),
+        ('cutout', {'max_cutout': 2}, 'max_cutout'),
+        ('strong', {'num_operations': 11}, 'num_operations'),
     ],
 )
 def test_wrong_options(name, options, message):

@@ -124,11 +124,11 @@ def test_pattern():
 @pytest.mark.parametrize(
     ('name', 'level', 'message'),
     [
-        ('salt', 0.1, "data.corruption: unknown 'salt'; allowed: none, gaussian"),
-        ('gaussian', -0.1, 'data.corruption_level: -0.1 is out of range'),
-        ('occlusion', 1.5, r'data.corruption_level: 1.5 is out of range; allowed: \[0, 1\]'),
-        ('pattern', 2.5, r'data.corruption_level: 2.5 is out of range; allowed: \[0, 1\]'),
-        ('none', 0.5, 'data.corruption_level: 0.5 without a data.corruption'),
+        ('salt', 0.1, "(name|data.corruption): unknown 'salt'; allowed: none, gaussian"),
+        ('gaussian', -0.1, 'level: -0.1 is out of range'),
+        ('occlusion', 1.5, r'level: 1.5 is out of range; allowed: \[0, 1\]'),
+        ('pattern', 2.5, r'level: 2.5 is out of range; allowed: \[0, 1\]'),
+        ('none', 0.5, 'level: 0.5 without a corruption'),
     ],
 )
 def test_wrong_corruptions(name, level, message):

@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from multiscale_inversion import data
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError
 
@@ -252,7 +252,7 @@ def test_the_folder_of_the_set_itself_is_answered_with_that_around_it(tmp_path):
       data.load('svhn_cropped', str(given))
     assert str(info.value) == (
         f'data set svhn_cropped: not found in {given}; allowed: the folder that holds '
-        f'svhn_cropped, data.data_dir={tmp_path}'
+        f'svhn_cropped, data_dir={tmp_path}'
     )
 
 
@@ -348,7 +348,7 @@ def test_an_unknown_name_lists_the_known_ones():
   with pytest.raises(UserError) as info:
     data.load('imagenet')
   assert str(info.value) == (
-      "data.name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, "
+      "name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, "
       'svhn_cropped, folder, or what a file of yours registers (--config=FILE; in Python, import '
       'it)'
   )

@@ -36,7 +36,7 @@ def test_parts_of_a_set_are_no_classes(tmp_path, parts):
     write_classes(tmp_path / part)
   text = message_of(tmp_path)
   listed = ', '.join(sorted(parts.split()))
-  assert text.startswith(f'data.data_dir: {tmp_path} has the sub-folders {listed}; ')
+  assert text.startswith(f'data_dir: {tmp_path} has the sub-folders {listed}; ')
   assert 'allowed: train and test, each with a sub-folder a class' in text
 
 
@@ -84,7 +84,7 @@ def test_parts_that_are_not_certain_are_a_question(tmp_path, parts):
     write_classes(tmp_path, 'plane', unlabeled=0)
   text = message_of(tmp_path)
   listed = ', '.join(sorted(parts.split()))
-  assert text.startswith(f'data.data_dir: {tmp_path} has the sub-folders {listed}; are they parts')
+  assert text.startswith(f'data_dir: {tmp_path} has the sub-folders {listed}; are they parts')
   assert 'allowed: train and test, each with a sub-folder a class' in text
 
 
@@ -113,19 +113,19 @@ def test_other_folders_beside_parts(tmp_path):
   write_classes(tmp_path / 'Testing', unlabeled=0)
   write(tmp_path / 'pred' / '1.png')
   text = f'{tmp_path} has beside Training and Testing the sub-folder pred; allowed: unlabeled alone'
-  assert message_of(tmp_path) == f'data.data_dir: {text}'
+  assert message_of(tmp_path) == f'data_dir: {text}'
 
 
 def test_parts_within_classes_or_further_down(tmp_path):
   for name in ('cat', 'dog'):
     write_classes(tmp_path / 'a' / name, 'train test', unlabeled=0)
   assert message_of(tmp_path / 'a') == (
-    f'data.data_dir: {tmp_path}/a/cat has the sub-folders test, train; allowed: them outside, the '
+    f'data_dir: {tmp_path}/a/cat has the sub-folders test, train; allowed: them outside, the '
     'classes in each'
   )
   for part in ('Training', 'Testing'):
     write_classes(tmp_path / 'b' / 'archive' / part, unlabeled=0)
   assert message_of(tmp_path / 'b') == (
-    f'data.data_dir: {tmp_path}/b/archive has the sub-folders Testing, Training; allowed: '
-    f'data.data_dir={tmp_path}/b/archive'
+    f'data_dir: {tmp_path}/b/archive has the sub-folders Testing, Training; allowed: '
+    f'data_dir={tmp_path}/b/archive'
   )

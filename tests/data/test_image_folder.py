@@ -61,7 +61,7 @@ def test_the_share_of_the_held_out(tmp_path):
   assert len(load(tmp_path, test_fraction=0.001).test_labels) == 2  # one of each class
   assert len(load(tmp_path, test_fraction=0.999).test_labels) == 18  # all but one of each class
   for wrong in (0.0, 1.0):
-    assert message_of(tmp_path, test_fraction=wrong).startswith(f'data.test_fraction: {wrong}')
+    assert message_of(tmp_path, test_fraction=wrong).startswith(f'test_fraction: {wrong}')
 
 
 def test_classes_that_are_numbers_are_in_their_order(tmp_path):
@@ -86,8 +86,8 @@ def test_broken_images_are_skipped_and_named(tmp_path):
 
 
 def test_what_is_wrong_with_a_folder(tmp_path):
-  start = f'data.data_dir: {tmp_path}'
-  assert message_of('').startswith('data.data_dir: folder needs it; allowed: a folder')
+  start = f'data_dir: {tmp_path}'
+  assert message_of('').startswith('data_dir: folder needs it; allowed: a folder')
   assert message_of(tmp_path / 'absent') == f'{start}/absent: no such folder or file'
   assert message_of(tmp_path).startswith(f'{start} has no labeled images; allowed: files that end')
   write(tmp_path / 'unlabeled' / '1.png')
@@ -121,7 +121,7 @@ def test_too_large_images_are_skipped_with_the_reason(tmp_path):
   assert [path for path, _ in found.skipped] == [f'{tmp_path}/cat/large.png']
   assert 'allowed: at most 0.01 (data.max_megapixels)' in found.skipped[0].reason
   assert load(tmp_path).skipped == ()
-  assert message_of(tmp_path, max_megapixels=0).startswith('data.max_megapixels: 0 is out of range')
+  assert message_of(tmp_path, max_megapixels=0).startswith('max_megapixels: 0 is out of range')
 
 
 def test_images_of_other_formats_are_named(tmp_path):
@@ -144,11 +144,11 @@ def test_folders_with_underscores_are_the_users(tmp_path):
 
 def test_options():
   text = message_of('x', channels=2)
-  assert text == 'data.channels: unknown 2; allowed: 1, 3'
-  assert message_of('x', image_size=0).startswith('data.image_size: 0 is out of range')
+  assert text == 'channels: unknown 2; allowed: 1, 3'
+  assert message_of('x', image_size=0).startswith('image_size: 0 is out of range')
   with pytest.raises(UserError) as info:
     data.load('digits', image_size=16)
-  assert str(info.value) == 'data.image_size: not an option of the data set digits; allowed: none'
+  assert str(info.value) == 'image_size: not an option of the data set digits; allowed: none'
 
 
 # Labeled and unlabeled
@@ -165,7 +165,7 @@ def test_the_split_never_takes_images_without_a_label():
     assert sorted(labels[some.labeled]) == [0, 1, 2]
     assert sorted([*some.labeled, *some.unlabeled]) == list(range(9))
   assert data.split(labels, None, 0, 'all').unlabeled.tolist() == list(range(9))
-  with pytest.raises(UserError, match=r'data\.num_labeled: 7; allowed: 3 \(one a class\) to 6'):
+  with pytest.raises(UserError, match=r'num_labeled: 7; allowed: 3 \(one a class\) to 6'):
     data.split(labels, 7, seed=0)
 
 
@@ -173,6 +173,6 @@ def test_no_unlabeled_image_is_an_error_that_says_what_to_do():
   with pytest.raises(UserError) as info:
     data.Sampler(12, 0, 2, 2)
   assert str(info.value) == (
-    'data.num_labeled: all 12 training images are labeled, and none is left unlabeled; allowed: '
-    'fewer, or data.unlabeled=all'
+    'num_labeled: all 12 training images are labeled, and none is left unlabeled; allowed: '
+    'fewer, or unlabeled=all'
   )

@@ -96,7 +96,7 @@ def test_a_missing_label_is_no_class(tmp_path, value):
     write_classes(tmp_path / 'folder', unlabeled=0)
     write(tmp_path / 'folder' / value / '1.png')
     assert message_of(tmp_path / 'folder') == (
-      f'data.data_dir: {tmp_path}/folder/{value}: a sub-folder called {value}; allowed: unlabeled '
+      f'data_dir: {tmp_path}/folder/{value}: a sub-folder called {value}; allowed: unlabeled '
       'where there is no label, else the name of a class (rename one that is called so)'
     )
 

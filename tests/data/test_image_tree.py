@@ -52,7 +52,7 @@ def test_a_folder_that_two_classes_share_by_links_is_an_error(tmp_path):
   write_classes(tmp_path)
   (tmp_path / 'cat' / 'other').symlink_to(tmp_path / 'dog')
   assert message_of(tmp_path) == (
-    f'data.data_dir: {tmp_path}/cat/other and {tmp_path}/dog are one folder, {tmp_path}/dog, by '
+    f'data_dir: {tmp_path}/cat/other and {tmp_path}/dog are one folder, {tmp_path}/dog, by '
     'links; allowed: each in one class and one part'
   )
 
@@ -90,14 +90,14 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     return listdir(path)
 
   monkeypatch.setattr(os, 'listdir', refuse)
-  text = f'data.data_dir: {tmp_path}/dog cannot be listed: Permission denied'
+  text = f'data_dir: {tmp_path}/dog cannot be listed: Permission denied'
   assert message_of(tmp_path) == text
 
 
 def test_a_pipe_in_place_of_a_table_or_an_image(tmp_path):
   os.mkfifo(tmp_path / 'labels.csv')
   assert message_of(tmp_path / 'labels.csv') == (
-    f'data.data_dir: {tmp_path}/labels.csv cannot be read as CSV in UTF-8: a named pipe; allowed: '
+    f'data_dir: {tmp_path}/labels.csv cannot be read as CSV in UTF-8: a named pipe; allowed: '
     'a regular file'
   )
   assert message_of('/dev/null').endswith('a device; allowed: a regular file')

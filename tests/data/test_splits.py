@@ -83,7 +83,7 @@ def test_a_number_out_of_range_is_an_error_that_names_the_range(num_labeled):
   with pytest.raises(UserError) as info:
     split(LABELS, num_labeled, seed=0)
   assert str(info.value) == (
-      f'data.num_labeled: {num_labeled}; allowed: 5 (one a class) to 189'
+      f'num_labeled: {num_labeled}; allowed: 5 (one a class) to 189'
   )
 
 
@@ -110,4 +110,4 @@ def test_a_class_with_too_few_images_is_named():
 def test_an_unknown_choice_of_unlabeled_is_an_error_that_lists_the_choices():
   with pytest.raises(UserError) as info:
     split(LABELS, 5, 0, unlabeled='some')
-  assert str(info.value) == "data.unlabeled: unknown 'some'; allowed: rest, all"
+  assert str(info.value) == "unlabeled: unknown 'some'; allowed: rest, all"

@@ -77,7 +77,7 @@ def test_a_set_in_another_format(tmp_path, changes):
   folder = write(tmp_path, describe(**changes))
   assert message_of(tmp_path) == (
     f'data set mnist: {folder} was prepared as tfrecord; allowed: array_record, for which remove '
-    f'this folder, or name another by data.data_dir, and prepare the set: {PREPARE}'
+    f'this folder, or name another by data_dir, and prepare the set: {PREPARE}'
   )
   with pytest.raises(UserError, match='was prepared as tfrecord'):  # what `prepare` asks first
     tfds_source.is_prepared('mnist', str(tmp_path))
@@ -94,7 +94,7 @@ def test_a_folder_of_the_set_itself(tmp_path, inside):
   write(tmp_path, describe())
   assert message_of(tmp_path / inside) == (
     f'data set mnist: not found in {tmp_path / inside}; allowed: the folder that holds mnist, '
-    f'data.data_dir={tmp_path}'
+    f'data_dir={tmp_path}'
   )
 
 

@@ -1,5 +1,6 @@
 """Every configuration file: what it says, how it differs from the protocol, and that it trains."""
 
+import functools
 import importlib
 import json
 import math
@@ -14,7 +15,7 @@ import pytest
 import experiments
 from experiments import digits_methods, digits_topologies
 from multiscale_inversion import networks, objectives
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import chosen_options, flatten, resolve, validate
 from multiscale_inversion.runs.loop import train_and_evaluate
@@ -240,6 +241,11 @@ def test_mnist_setting():
   assert config.network.pooling == 'max'
 
 
+def mock_loader(name):
+  """A loader with the options of the data set's own."""
+  return functools.wraps(dataset._DATASETS[name])(lambda data_dir, **options: mock_dataset(name))
+
+
 def mock_dataset(name):
   random = np.random.default_rng(0)
   draw = lambda count: random.integers(0, 256, (count, *IMAGE_SHAPES[name]), np.uint8)
@@ -269,7 +275,7 @@ def train(tmp_path_factory, quick_compilation):
     if key not in finished:
       name, workdir = config.data.name, tmp_path_factory.mktemp('run')
       with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(dataset._DATASETS, name, lambda data_dir: mock_dataset(name))
+        patch.setitem(dataset._DATASETS, name, mock_loader(name))
         finished[key] = workdir, train_and_evaluate(config, str(workdir))
     return finished[key]
 

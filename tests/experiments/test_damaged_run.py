@@ -16,7 +16,7 @@ import multiscale_inversion
 from multiscale_inversion import checkpoints as checkpoints_lib
 from multiscale_inversion import files
 from multiscale_inversion.checkpoints import Checkpoints, DamagedCheckpointWarning
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.errors import StorageError, UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs import metrics, pace, writers

@@ -10,7 +10,7 @@ import pytest
 import multiscale_inversion
 from multiscale_inversion import UserError, networks
 from multiscale_inversion.checkpoints import Checkpoints
-from multiscale_inversion.data import dataset
+from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.runs import build as setup
 from multiscale_inversion.runs import loop as run
 from tests.experiments import tiny
@@ -148,7 +148,7 @@ def networks_section(config, **options):
   section = config.network.copy_and_resolve_references()
   for key in section:
     section[key] = options.get(key)
-  assert {*options} - {'name'} <= {*networks.registry.option_names(options['name'])}
+  assert {*options} - {'name'} <= {*networks.options(options['name'])}
   return section
 
 

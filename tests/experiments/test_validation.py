@@ -91,7 +91,7 @@ def test_resolved_configuration_means_the_same(get_config):
   make_network = lambda c: networks.create(c.network.name, 10, **chosen_options(c.network))
   assert make_network(resolved) == make_network(config)
   objectives.create(resolved.objective.name, **chosen_options(resolved.objective))
-  outside = ('network.', 'objective.')
+  outside = ('network.', 'objective.', 'augmentation.')
   flat, before = flatten(resolved), flatten(config)
   assert [k for k in flat if flat[k] != before[k] and not k.startswith(outside)] == []
 
@@ -161,7 +161,7 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
 @pytest.mark.parametrize(('key', 'text'), [
   ('foo', f'foo: unknown key; allowed: {TOP}'),
   ('foo.bar', f'foo.bar: unknown key; allowed: {TOP}'),
-  ('data.nam', f'data.nam: unknown key; allowed under data: {DATA}'),
+  ('data.nam', f'data.nam: unknown key, nearest data.name; allowed under data: {DATA}'),
   ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
   ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alpha, beta, decay, '
    'epsilon, form, function, layer_weights, layers, name, normalized, num_iterations, power, '

@@ -142,8 +142,8 @@ def test_images_are_sequences_of_rows(case):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'patch_size': 3}, r'network\.patch_size: 3 for images of 4x4'),
-    ({'width': 6}, r'network\.width: 6; .*num_heads=4'),
+    ({'patch_size': 3}, r'patch_size: 3 for images of 4x4'),
+    ({'width': 6}, r'width: 6; .*num_heads=4'),
   ],
 )
 def test_wrong_sizes(options, message):
@@ -153,12 +153,12 @@ def test_wrong_sizes(options, message):
 
 
 @pytest.mark.parametrize(('name', 'options', 'message'), [
-  ('mlp', {'depth': 0}, r'network\.depth: 0 is out of range'),
-  ('gru', {'depth': -1}, r'network\.depth: -1 is out of range'),
-  ('lstm', {'dropout_rate': 2.0}, r'network\.dropout_rate: 2\.0 is out of range'),
-  ('vit', {'num_heads': 0}, r'network\.num_heads: 0 is out of range'),
-  ('resnet', {'blocks_per_group': 0}, r'network\.blocks_per_group: 0 is out of range'),
-  ('cnn_1d', {'batch_norm_inverse': 'x'}, r"network\.batch_norm_inverse: unknown 'x'; allowed"),
+  ('mlp', {'depth': 0}, r'depth: 0 is out of range'),
+  ('gru', {'depth': -1}, r'depth: -1 is out of range'),
+  ('lstm', {'dropout_rate': 2.0}, r'dropout_rate: 2\.0 is out of range'),
+  ('vit', {'num_heads': 0}, r'num_heads: 0 is out of range'),
+  ('resnet', {'blocks_per_group': 0}, r'blocks_per_group: 0 is out of range'),
+  ('cnn_1d', {'batch_norm_inverse': 'x'}, r"batch_norm_inverse: unknown 'x'; allowed"),
 ])
 def test_options_out_of_range(name, options, message):
   with pytest.raises(UserError, match=message):

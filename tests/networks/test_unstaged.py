@@ -138,7 +138,7 @@ def test_what_needs_layers_is_refused(x):
     network.invert(variables, x, rematerialize=True)
   inversion = network.invert(variables, x, keep_pullbacks=True)
   for form in ('layer', 'input'):
-    with pytest.raises(UserError, match=f'objective.form: {form}; .*: output'):
+    with pytest.raises(UserError, match=f'form: {form}; .*: output'):
       objectives.create('multiscale', form=form)(inversion, jnp.zeros(4, int), jnp.ones(4))
 
 

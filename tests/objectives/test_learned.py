@@ -139,9 +139,9 @@ def test_its_loss_is_no_sign_of_divergence():
 
 @pytest.mark.parametrize(('options', 'message'), [
   ({'rule': 'speed', 'rate': 0.1},
-   'objective.rate: not an option of learned with rule=speed; allowed: decay, power'),
+   'rate: not an option of learned with rule=speed; allowed: decay, power'),
   ({'rule': 'gradient', 'power': 2.0},
-   'objective.power: not an option of learned with rule=gradient; allowed: rate'),
+   'power: not an option of learned with rule=gradient; allowed: rate'),
 ])
 def test_refuses_the_other_rules_options(options, message):
   with pytest.raises(UserError, match=re.escape(message)):

@@ -1,19 +1,24 @@
-"""Augmentations of images, by name."""
+"""Random changes of images that keep their class, by name.
 
+An augmentation is a pure function `(key, images) -> images` on the device. It takes normalized
+images, float32 in [-1, 1], shape [N, H, W, C], and returns images of the same shape. Each image has
+random draws of its own.
+"""
+
+from multiscale_inversion.data.augmentation.registry import create, names, options, register
 from multiscale_inversion.data.augmentation.weak import (
+    Augmentation,
     compose,
-    create,
     default_shift,
     flip,
     flip_shift,
-    names,
     noise,
     none,
-    register,
     shift,
 )
 
 __all__ = [
+    'Augmentation',
     'compose',
     'create',
     'default_shift',
@@ -22,6 +27,7 @@ __all__ = [
     'names',
     'noise',
     'none',
+    'options',
     'register',
     'shift',
 ]

@@ -1,28 +1,26 @@
-"""A strong augmentation in the manner of RandAugment, for images normalized one by one.
+"""A strong augmentation like RandAugment, for images that are normalized one by one.
 
-Two random operations, then Cutout, as the strong augmentation of Sohn et al., "FixMatch", NeurIPS
-2020, arXiv:2001.07685 (Cubuk et al., "RandAugment", 2020, arXiv:1909.13719; DeVries and Taylor,
-"Improved Regularization of Convolutional Neural Networks with Cutout", 2017, arXiv:1708.04552). Of
-FixMatch's operations brightness, contrast and auto-contrast are left out, which the normalization
-of each image undoes, so that no network here sees what they would teach; and equalization, which
-is little else for images so normalized. Zoom is added. Sharpness and color go from 0.05 to 1.95,
-FixMatch's from 0.05 to 0.95.
+Two random operations, then Cutout, as in Sohn et al., "FixMatch", NeurIPS 2020, arXiv:2001.07685
+(Cubuk et al., "RandAugment", 2020, arXiv:1909.13719; DeVries and Taylor, "Improved Regularization
+of Convolutional Neural Networks with Cutout", 2017, arXiv:1708.04552). Four of FixMatch's
+operations are left out: the normalization of each image undoes brightness, contrast and
+auto-contrast, and equalization does little else to such images. Zoom is added. Sharpness and color
+go from 0.05 to 1.95; FixMatch's go to 0.95.
 
-An operation that an image did not draw has neutral parameters, the identity. So there is no branch,
-every image goes through the same few array operations, and those that move pixels are one affine
-map with one interpolation, however many were drawn. They come in a fixed order: moves, sharpness,
-solarize, posterize, color.
+An operation that an image did not draw has neutral parameters, the identity. So there is no branch:
+all images go through the same few array operations, and the operations that move pixels are one
+affine map with one interpolation. The order is fixed: moves, sharpness, solarize, posterize, color.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import chex
 import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_range
+from multiscale_inversion.options import Range, Share, checked
 
 MAX_ROTATION = 30  # degrees
 MAX_SHEAR = 0.3
@@ -38,16 +36,16 @@ OPERATIONS = ('identity', *_MOVES, *_PIXELS)
 
 
 class Draws(NamedTuple):
-  """What was drawn for N images, each of shape [N]; in brackets the neutral value.
+  """The parameters drawn for N images, each of shape [N]; in brackets the neutral value.
 
   Attributes:
-    rotation: counter-clockwise, in radians (0).
+    rotation: angle, counter-clockwise, in radians (0).
     shear_x, shear_y: pixels to the right for each pixel down, and down for each to the right (0).
     translation_x, translation_y: parts of the edge, to the right and down (0).
     zoom: factor, greater than 1 magnifies (1).
     sharpness: weight of the image against the smoothed one (1).
-    solarize: values above are inverted; of [0, 1] (2).
-    posterize: number of grey levels, 0 for all there are (0).
+    solarize: threshold in [0, 1], above which values are inverted (2).
+    posterize: number of grey levels; 0 leaves all (0).
     color: weight of the image against its luma (1).
   """
 
@@ -66,25 +64,24 @@ class Draws(NamedTuple):
 NEUTRAL = Draws(0, 0, 0, 0, 0, 1, 1, 2, 0, 1)
 
 
+@checked
 def strong(
-    num_operations: int = 2, max_cutout: float = 0.5, flip: bool = False
+    num_operations: Annotated[int, Range(0, len(OPERATIONS) - 1)] = 2,
+    max_cutout: Share = 0.5,
+    flip: bool = False,
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """Random operations on each image, different ones, then Cutout.
+  """Apply different random operations to each image, then Cutout.
 
   Args:
-    num_operations: drawn for each image of `OPERATIONS`, from 0 to 10; `color` is not among those
-      of images that have not three channels.
-    max_cutout: as of `cutout`.
-    flip: exchange left and right in half of the images before. Not the default: digits and letters
-      would be others.
+    num_operations: how many of `OPERATIONS` are drawn for each image. `color` is drawn only for
+      images of three channels.
+    max_cutout: the largest edge of Cutout as a part of the image's shorter one.
+    flip: whether left and right are exchanged in half of the images first. Not the default, because
+      it changes the class of digits and letters.
 
   Returns:
     An augmentation, see `augmentation`; its images are clipped to [-1, 1].
-
-  Raises:
-    UserError: for a value out of range.
   """
-  check_range('augmentation.num_operations', num_operations, 0, len(OPERATIONS) - 1)
   cut = cutout(max_cutout)
 
   def augment(key, images):
@@ -99,21 +96,19 @@ def strong(
   return augment
 
 
-def cutout(max_cutout: float = 0.5) -> Callable[[jax.Array, jax.Array], jax.Array]:
-  """A square of each image becomes zero, the mean of normalized images.
+@checked
+def cutout(max_cutout: Share = 0.5) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Set a square of each image to zero, the mean of normalized images.
 
-  Its edge is uniform from 0 to the maximum, its center any pixel; what is outside does not count.
+  The edge is uniform from 0 to the maximum, the center any pixel; parts of the square may lie
+  outside the image.
 
   Args:
-    max_cutout: the largest edge as a part of the image's shorter one, in [0, 1].
+    max_cutout: the largest edge of the square as a part of the image's shorter one.
 
   Returns:
     An augmentation, see `augmentation`.
-
-  Raises:
-    UserError: for a maximum out of range.
   """
-  check_range('augmentation.max_cutout', max_cutout, 0, 1)
 
   def augment(key, images):
     chex.assert_rank(images, 4)
@@ -129,19 +124,19 @@ def cutout(max_cutout: float = 0.5) -> Callable[[jax.Array, jax.Array], jax.Arra
 
 
 def _within(center: jax.Array, length: jax.Array, size: int) -> jax.Array:
-  """Which of `size` pixels lie in the interval of each image, [N, size]."""
+  """Return which of `size` pixels lie in each image's interval, shape [N, size]."""
   first = (center - length // 2)[:, None]
   position = jnp.arange(size)
   return (position >= first) & (position < first + length[:, None])
 
 
 def draw(key: jax.Array, count: int, num_operations: int, colored: bool) -> Draws:
-  """Draws different operations for each image, and how strong each is.
+  """Draw different operations for each image, and their strengths.
 
   Args:
     key: random key.
     count: N, the number of images.
-    num_operations: of each image.
+    num_operations: how many are drawn for each image.
     colored: whether `color` is among the operations.
   """
   choice_key, level_key = jax.random.split(key)
@@ -158,7 +153,7 @@ def draw(key: jax.Array, count: int, num_operations: int, colored: bool) -> Draw
 
 
 def _levels(uniform: jax.Array) -> Draws:
-  """Numbers that are uniform in [0, 1), a row an operation, as its levels."""
+  """Return the operations' levels for numbers uniform in [0, 1), one row an operation."""
   unit = Draws(*uniform)
   both_ways = lambda value, most: most * (2 * value - 1)
   between = lambda value, low, high: low + (high - low) * value
@@ -177,10 +172,10 @@ def _levels(uniform: jax.Array) -> Draws:
 
 
 def apply(drawn: Draws, images: jax.Array) -> jax.Array:
-  """The operations drawn, without Cutout.
+  """Apply the operations drawn, without Cutout.
 
   Args:
-    drawn: for N images.
+    drawn: their parameters, for N images.
     images: in [-1, 1], shape [N, H, W, C].
 
   Returns:
@@ -200,13 +195,13 @@ def apply(drawn: Draws, images: jax.Array) -> jax.Array:
 
 
 def move(image: jax.Array, drawn: Draws) -> jax.Array:
-  """Shears an image in x, then in y, rotates and zooms it, all about its center; translates it.
+  """Shear an image in x, then in y, rotate and zoom it about its center, and translate it.
 
-  Interpolated linearly; beyond the border is the border's value.
+  Interpolation is linear; beyond the border the border's value is repeated.
 
   Args:
     image: shape [H, W, C].
-    drawn: for this image: scalars.
+    drawn: this image's parameters, scalars.
   """
   # jax.scipy's map_coordinates: dm_pix's interpolation, of the channels too, took 70 times as long
   # on a CPU, in a trial.
@@ -214,7 +209,7 @@ def move(image: jax.Array, drawn: Draws) -> jax.Array:
   rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing='ij')
   y = rows - (height - 1) / 2 - drawn.translation_y * height
   x = columns - (width - 1) / 2 - drawn.translation_x * width
-  # Backwards, from where a pixel comes to stand to where it comes from.
+  # Backwards: from the place of a pixel in the result to the place that it comes from.
   cosine, sine = jnp.cos(drawn.rotation) / drawn.zoom, jnp.sin(drawn.rotation) / drawn.zoom
   y, x = cosine * y + sine * x, cosine * x - sine * y
   y = y - drawn.shear_y * x
@@ -225,10 +220,10 @@ def move(image: jax.Array, drawn: Draws) -> jax.Array:
 
 
 def smooth(images: jax.Array) -> jax.Array:
-  """Each value's mean with its eight neighbours, itself counted five times.
+  """Return each value's mean with its eight neighbours, itself counted five times.
 
-  The degenerate image of Pillow's `ImageEnhance.Sharpness`, but for the border, whose values repeat
-  outside here.
+  This is the degenerate image of Pillow's `ImageEnhance.Sharpness`, except at the border, whose
+  values are repeated outside.
 
   Args:
     images: shape [N, H, W, C].
@@ -242,6 +237,6 @@ def smooth(images: jax.Array) -> jax.Array:
 
 
 def _posterize(pixels: jax.Array, levels: jax.Array) -> jax.Array:
-  """The lower end of the interval of [0, 1] that a pixel is in, of so many; 0 leaves all as is."""
+  """Round pixels in [0, 1] down to one of `levels` levels; 0 levels leave them as they are."""
   count = jnp.maximum(levels, 1)
   return jnp.where(levels > 0, jnp.minimum(jnp.floor(pixels * count), count - 1) / count, pixels)

@@ -24,7 +24,7 @@ def names_in(folder: str) -> list[str]:
   try:
     return sorted(name for name in os.listdir(folder) if not is_hidden(name))
   except OSError as error:
-    raise UserError(f'data.data_dir: {folder} cannot be listed: {error.strerror}') from error
+    raise UserError(f'{folder} cannot be listed: {error.strerror}', 'data_dir') from error
 
 
 def find(folder: str, names: list[str]) -> dict[str, str] | None:
@@ -110,8 +110,9 @@ def _check_alone(folder: str, names: list[str], parts: dict[str, str]) -> None:
   others = [name for name in names if name not in parts.values()]
   if others:
     raise UserError(
-        f'data.data_dir: {folder} has beside {parts[TRAIN]} and {parts[TEST]} the sub-folder '
-        f'{others[0]}; allowed: unlabeled alone'
+        f'{folder} has beside {parts[TRAIN]} and {parts[TEST]} the sub-folder '
+        f'{others[0]}; allowed: unlabeled alone',
+        'data_dir',
     )
 
 
@@ -121,16 +122,19 @@ def _check_classes(folder: str, names: list[str]) -> None:
     path = os.path.join(folder, name)
     found = _named_like_parts(_labeled(path))
     if {TRAIN, TEST} <= {*found.values()}:
-      advice = f'data.data_dir={path}' if len(names) == 1 else 'them outside, the classes in each'
+      advice = f'data_dir={path}' if len(names) == 1 else 'them outside, the classes in each'
       raise UserError(
-          f'data.data_dir: {path} has the sub-folders {", ".join(found)}; allowed: {advice}'
+          f'{path} has the sub-folders {", ".join(found)}; allowed: {advice}',
+          'data_dir',
+          mentions=('data_dir',),
       )
 
 
 def _question(folder: str, found: dict[str, str]) -> UserError:
   return UserError(
-      f'data.data_dir: {folder} has the sub-folders {", ".join(found)}; are they parts of the set '
+      f'{folder} has the sub-folders {", ".join(found)}; are they parts of the set '
       'or classes? allowed: train and test, each with a sub-folder a class, or a sub-folder a '
       'class, not named like a part: rename them, move other parts (validation) away, or list '
-      'files and labels in a CSV file'
+      'files and labels in a CSV file',
+      'data_dir',
   )

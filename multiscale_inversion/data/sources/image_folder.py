@@ -1,51 +1,34 @@
 """A user's own images: a folder with a sub-folder a class, or a CSV file of files and labels."""
 
 import os
-from typing import NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 
+from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.data.sources import image_table, image_tree
 from multiscale_inversion.data.sources.entries import Entry, class_names
 from multiscale_inversion.data.sources.held_out import digest, held_out
 from multiscale_inversion.data.sources.images import (
-  CHANNELS,
   EXTENSIONS,
   MAX_MEGAPIXELS,
   Skipped,
   read_all,
 )
-from multiscale_inversion.errors import HUGE, UserError, check_choice, check_range
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.options import Range
 
 NAME = 'folder'
 
 
-class Images(NamedTuple):
-  """What was read; the first five as `Dataset` has them.
-
-  Attributes:
-    train_images, test_images: uint8, shape [N, H, W, C].
-    train_labels, test_labels: int32, shape [N]; in training -1 where unlabeled.
-    class_names: a name for each class.
-    skipped: the files that were left out.
-  """
-
-  train_images: np.ndarray
-  train_labels: np.ndarray
-  test_images: np.ndarray
-  test_labels: np.ndarray
-  class_names: tuple[str, ...]
-  skipped: tuple[Skipped, ...]
-
-
 def read(
     data_dir: str | None,
-    image_size: int = 32,
-    channels: int | None = None,
-    test_fraction: float = 0.2,
-    max_megapixels: float = MAX_MEGAPIXELS,
-) -> Images:
-  """Reads images of any sizes, each labeled or not.
+    image_size: Annotated[int, Range(1, 2**14)] = 32,
+    channels: Literal[1, 3] | None = None,
+    test_fraction: Annotated[float, Range(1e-6, 1, open_end=True)] = 0.2,
+    max_megapixels: Annotated[float, Range(1e-6)] = MAX_MEGAPIXELS,
+) -> Dataset:
+  """Read images of any sizes, each labeled or not.
 
   A folder: see `image_tree.find`. A CSV file: see `image_table.find`. Where neither says which
   images test, a share of the labeled ones does, the same for every seed: see `held_out`. Images
@@ -54,27 +37,23 @@ def read(
   Args:
     data_dir: the folder, or the CSV file.
     image_size: edge in pixels of the square that each image is stretched to.
-    channels: 1 or 3; unless given, 1 if every image is grey all over, else 3.
-    test_fraction: of the labeled images of each class, between 0 and 1.
-    max_megapixels: of an image; larger ones are skipped. Reading takes at most 12 bytes of memory
+    channels: channels of the images; unless given, 1 if every image is grey all over, else 3.
+    test_fraction: share of the labeled images of each class that is held out for testing.
+    max_megapixels: size above which an image is skipped. Reading takes at most 12 bytes of memory
       for each pixel of the largest one, or of 16 megapixels a thread.
 
   Raises:
     UserError: if there is no such folder or file, it has not the form, there are fewer than two
       classes, or a class has no image that can be read.
   """
-  check_range('data.image_size', image_size, 1, 2**14)
-  check_range('data.test_fraction', test_fraction, 1e-6, 1, open_end=True)
-  check_range('data.max_megapixels', max_megapixels, 1e-6, HUGE)
-  if channels is not None:
-    check_choice('data.channels', channels, CHANNELS)
   where = _path(data_dir)
   entries, skipped = _find(where)
   names = class_names(entry.label for entry in entries)
   if len(names) < 2:
     raise UserError(
-        f'data.data_dir: {where} has one class alone ({names[0]}); allowed: at least 2, a '
-        'sub-folder each, or a label each in a CSV file (-1 means none)'
+        f'{where} has one class alone ({names[0]}); allowed: at least 2, a '
+        'sub-folder each, or a label each in a CSV file (-1 means none)',
+        'data_dir',
     )
   size = (image_size, image_size)
   images, positions, unreadable = read_all(
@@ -91,10 +70,12 @@ def read(
   test = sorted(np.flatnonzero(is_test), key=lambda index: digest(found[index].name))
   if not test:
     raise UserError(
-        f'data.data_dir: {where} leaves no image for testing; allowed: two that can be read of at '
-        'least one class'
+        f'{where} leaves no image for testing; allowed: two that can be read of at '
+        'least one class',
+        'data_dir',
     )
-  return Images(
+  return Dataset(
+      NAME,
       images[~is_test],
       labels[~is_test],
       images[test],
@@ -107,8 +88,9 @@ def read(
 def _path(data_dir: str | None) -> str:
   if not data_dir:
     raise UserError(
-        f'data.data_dir: {NAME} needs it; allowed: a folder with a sub-folder a class, or a CSV '
-        'file with the columns file and label'
+        f'{NAME} needs it; allowed: a folder with a sub-folder a class, or a CSV '
+        'file with the columns file and label',
+        'data_dir',
     )
   return os.path.abspath(os.path.expanduser(data_dir))
 
@@ -119,12 +101,13 @@ def _find(path: str) -> tuple[list[Entry], list[Skipped]]:
   elif os.path.exists(path):
     entries, skipped = image_table.find(path), []
   else:
-    raise UserError(f'data.data_dir: {path}: no such folder or file')
+    raise UserError(f'{path}: no such folder or file', 'data_dir')
   if not any(entry.label for entry in entries):
     raise UserError(
-        f'data.data_dir: {path} has no labeled images; allowed: files that end in '
+        f'{path} has no labeled images; allowed: files that end in '
         f'{", ".join(EXTENSIONS)}, in a sub-folder a class that is not named unlabeled, or a CSV '
-        'file with labels'
+        'file with labels',
+        'data_dir',
     )
   return entries, skipped
 
@@ -141,6 +124,7 @@ def _check_classes(
       broken = [': '.join(skipped) for label, skipped in unreadable if label == name]
       reason = f' ({len(broken)} cannot be read, as {broken[0]})' if broken else ''
       raise UserError(
-          f'data.data_dir: {where}: no image of the class {name} can be used for training{reason}; '
-          'allowed: at least one'
+          f'{where}: no image of the class {name} can be used for training{reason}; '
+          'allowed: at least one',
+          'data_dir',
       )

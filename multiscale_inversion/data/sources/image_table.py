@@ -78,4 +78,4 @@ def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
           row = dict(zip(columns, map(str.strip, cells), strict=False))
           yield reader.line_num + 1, row
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f'data.data_dir: {table} cannot be read as CSV in UTF-8: {error}') from error
+    raise UserError(f'{table} cannot be read as CSV in UTF-8: {error}', 'data_dir') from error

@@ -52,8 +52,9 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
   )
   for label in sorted(test - train - {None}):
     raise UserError(
-        f'data.data_dir: {os.path.join(folder, parts[TEST], label)}: a class without images in '
-        f'{parts[TRAIN]}'
+        f'{os.path.join(folder, parts[TEST], label)}: a class without images in '
+        f'{parts[TRAIN]}',
+        'data_dir',
     )
   return tree.entries, tree.skipped
 
@@ -97,14 +98,16 @@ class _Tree:
     unlabeled = is_unlabeled(label)
     if not unlabeled and reads_as_missing(label):
       raise UserError(
-          f'data.data_dir: {root}: a sub-folder called {label}; allowed: unlabeled where there is '
-          'no label, else the name of a class (rename one that is called so)'
+          f'{root}: a sub-folder called {label}; allowed: unlabeled where there is '
+          'no label, else the name of a class (rename one that is called so)',
+          'data_dir',
       )
     paths = self._walk(root, _Owner(None if unlabeled else label, is_test))
     if not paths and not unlabeled:
       raise UserError(
-          f'data.data_dir: {root}: a class without images; allowed: at least one file that ends in '
-          f'{", ".join(EXTENSIONS)}'
+          f'{root}: a class without images; allowed: at least one file that ends in '
+          f'{", ".join(EXTENSIONS)}',
+          'data_dir',
       )
     for path in paths:
       if unlabeled and is_test:
@@ -145,8 +148,9 @@ class _Tree:
     before, path = self._owners.setdefault(real, (owner, folder))
     if before != owner:
       raise UserError(
-          f'data.data_dir: {path} and {folder} are one folder, {real}, by links; allowed: each in '
-          'one class and one part'
+          f'{path} and {folder} are one folder, {real}, by links; allowed: each in '
+          'one class and one part',
+          'data_dir',
       )
     return path == folder
 

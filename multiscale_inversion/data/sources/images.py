@@ -15,7 +15,6 @@ from multiscale_inversion.data.sources.png import SIGNATURE, Png
 from multiscale_inversion.regular_files import open_regular
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg')
-CHANNELS = (1, 3)
 MAX_MEGAPIXELS = 500.0
 # Images of more pixels are decoded one at a time.
 _LARGE = 16_000_000

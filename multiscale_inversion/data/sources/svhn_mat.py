@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.regular_files import open_regular
 
@@ -12,11 +13,8 @@ FILES = ('train_32x32.mat', 'test_32x32.mat')
 HOMEPAGE = 'http://ufldl.stanford.edu/housenumbers'
 
 
-def read(folder: str):
-  """Reads FILES from the folder `svhn_cropped` in `folder`; None where neither is there.
-
-  Returns:
-    As `tfds_source.read`.
+def read(folder: str) -> Dataset | None:
+  """Read FILES from the folder `svhn_cropped` in `folder`; None where neither is there.
 
   Raises:
     UserError: if one of the files is missing, or one is not in SVHN's format.
@@ -27,7 +25,8 @@ def read(folder: str):
     return None
   if not all(present):
     raise UserError(f'data set {NAME}: {paths[present.index(False)]} is missing beside the other')
-  return (*_read_file(paths[0]), *_read_file(paths[1]), tuple(map(str, range(10))))
+  class_names = tuple(map(str, range(10)))
+  return Dataset(NAME, *_read_file(paths[0]), *_read_file(paths[1]), class_names)
 
 
 def _read_file(path: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.regular_files import NotRegularError, check_regular, open_regular
 
 NAMES = ('mnist', 'fashion_mnist', 'cifar10', 'svhn_cropped')
 _CHUNK = 2000
 _INFO = 'dataset_info.json'
-
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]
 
 
 def is_prepared(name: str, folder: str) -> bool:
@@ -90,8 +89,9 @@ def _check_info(name: str, path: str) -> None:
   if 'array_record' not in (file_format, *_strings(info.get('alternativeFileFormats'))):
     raise UserError(
         f'data set {name}: {path} was prepared as {file_format}; allowed: array_record, for which '
-        f'remove this folder, or name another by data.data_dir, and prepare the set: '
-        f'{_prepare(name)}'
+        f'remove this folder, or name another by data_dir, and prepare the set: '
+        f'{_prepare(name)}',
+        mentions=('data_dir',),
     )
 
 
@@ -114,15 +114,12 @@ def _in_one_line(error: Exception) -> str:
   return ' '.join(str(error).split()) or type(error).__name__
 
 
-def read(name: str, folder: str) -> Arrays | None:
-  """Reads a prepared set; None where there is none. Nothing is downloaded.
+def read(name: str, folder: str) -> Dataset | None:
+  """Read a prepared set; None where there is none. Nothing is downloaded.
 
   Args:
     name: one of `NAMES`.
     folder: TFDS's data folder.
-
-  Returns:
-    Training images (uint8, [N, H, W, C]) and labels (int32, [N]), those for testing, class names.
 
   Raises:
     UserError: if its files are damaged, or of another version or format.
@@ -138,7 +135,7 @@ def read(name: str, folder: str) -> Arrays | None:
     except Exception as error:  # array_record and the decoders raise what they like
       path = str(builder.data_path)
       raise _damaged(name, path, f'cannot be read: {_in_one_line(error)}') from error
-  return (*train, *test, tuple(builder.info.features['label'].names))
+  return Dataset(name, *train, *test, tuple(builder.info.features['label'].names))
 
 
 def _read_split(builder, split: str) -> tuple[np.ndarray, np.ndarray]:

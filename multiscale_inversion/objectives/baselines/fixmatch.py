@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, add, unlabeled
+from multiscale_inversion.objectives.objective import Objective, Reduction, add, unlabeled
+from multiscale_inversion.options import Amount, Share
 
 
 def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
@@ -35,7 +35,6 @@ def strong_pass(threshold: float) -> ContextTerm:
 
   It records `certain`, the share of unlabeled images above the threshold.
   """
-  check_range('objective.threshold', threshold, 0, 1)
 
   def loss(inversion, labels, mask, context):
     del labels
@@ -50,7 +49,7 @@ def strong_pass(threshold: float) -> ContextTerm:
 
 
 def fixmatch(
-    weight: float = 1.0, threshold: float = 0.95, reduction: str = 'group'
+    weight: Amount = 1.0, threshold: Share = 0.95, reduction: Reduction = 'group'
 ) -> Objective:
   """Return the cross-entropy of labeled observations and FixMatch's of unlabeled ones (Eq. 3, 4).
 
@@ -59,9 +58,9 @@ def fixmatch(
   configuration sets the batch, and the trained weights are evaluated.
 
   Args:
-    weight: lambda_u.
-    threshold: tau, the least probability of a prediction that counts.
-    reduction: see `objective.labeled`.
+    weight: weight of the unlabeled observations' loss, lambda_u.
+    threshold: probability from which a prediction counts as a label, tau.
+    reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)
   return add(labeled_cross_entropy_alone(reduction), (weight, term))

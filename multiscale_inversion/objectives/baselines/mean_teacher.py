@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.common import (
     gaussian_ramp,
     labeled_cross_entropy_alone,
     squared_difference,
 )
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
 def ema_decay(step: jax.Array, decay: float) -> jax.Array:
@@ -40,7 +40,6 @@ def teacher(decay: float) -> ContextTerm:
   Args:
     decay: alpha, the decay of the averages, in [0, 1).
   """
-  check_range('objective.decay', decay, 0, 1, open_end=True)
 
   def loss(inversion, labels, mask, context):
     del labels, mask
@@ -68,14 +67,18 @@ def teacher(decay: float) -> ContextTerm:
 
 
 def mean_teacher(
-    weight: float = 100.0, rampup: float = 0.25, decay: float = 0.99, reduction: str = 'group'
+    weight: Amount = 100.0,
+    rampup: Share = 0.25,
+    decay: ShareBelowOne = 0.99,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and the agreement of all with the teacher.
 
   Args:
     weight: weight of the agreement after the ramp.
     rampup: length of the ramp, a share of the training (the authors': 40,000 of 150,000 steps).
-    decay: decay of the averages (the authors': 0.99, and 0.999 after the ramp; 0.999 for CIFAR-10).
+    decay: share of the old value that the averages keep (the authors': 0.99, and 0.999 after the
+      ramp; 0.999 for CIFAR-10).
     reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   ramp = gaussian_ramp(weight, rampup)

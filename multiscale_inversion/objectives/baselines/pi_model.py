@@ -11,7 +11,8 @@ from multiscale_inversion.objectives.baselines.common import (
     squared_difference,
 )
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share
 
 
 def second_pass() -> ContextTerm:
@@ -31,7 +32,7 @@ def second_pass() -> ContextTerm:
 
 
 def pi_model(
-    weight: float = 100.0, rampup: float = 0.25, reduction: str = 'group'
+    weight: Amount = 100.0, rampup: Share = 0.25, reduction: Reduction = 'group'
 ) -> Objective:
   """Return the cross-entropy of labeled observations and the agreement of two passes of all.
 

@@ -13,7 +13,8 @@ from multiscale_inversion.objectives.baselines.common import (
     labeled_cross_entropy_alone,
     linear_ramp,
 )
-from multiscale_inversion.objectives.objective import Objective, unlabeled
+from multiscale_inversion.objectives.objective import Objective, Reduction, unlabeled
+from multiscale_inversion.options import Amount, Share
 
 
 def pseudo_label_loss(logits: jax.Array) -> jax.Array:
@@ -25,25 +26,26 @@ def pseudo_label_loss(logits: jax.Array) -> jax.Array:
 
 
 def pseudo_label(
-    weight: float = 3.0,
-    ramp_start: float = 0.1,
-    ramp_end: float = 0.6,
-    reduction: str = 'group',
+    weight: Amount = 3.0,
+    ramp_start: Share = 0.1,
+    ramp_end: Share = 0.6,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labels and, weighted, of unlabeled observations' pseudo-labels.
 
   Args:
-    weight: alpha_f, the final weight of the unlabeled observations' loss.
-    ramp_start: where the weight begins to grow, Eq. 16's T_1 as a share of the training (Lee's
+    weight: weight of the unlabeled observations' loss after its ramp, alpha_f.
+    ramp_start: share of the training after which the weight begins to grow, Eq. 16's T_1 (Lee's
       T_1 and T_2, 100 and 600, are fixed).
-    ramp_end: where the final weight is reached, T_2; from `ramp_start` up.
-    reduction: see `objective.labeled`.
+    ramp_end: share of the training after which the weight is reached, T_2; from `ramp_start` up.
+    reduction: over which observations a loss is averaged, see `objective.labeled`.
 
   Raises:
     UserError: if the ramp ends before it starts.
   """
   if ramp_end < ramp_start:
-    raise UserError(f'objective.ramp_end: {ramp_end}; allowed: from ramp_start={ramp_start} up')
+    allowed = f'from ramp_start={ramp_start} up'
+    raise UserError(f'{ramp_end}; allowed: {allowed}', 'ramp_end', mentions=('ramp_start',))
   term = lambda inversion, labels, mask: pseudo_label_loss(inversion.activations[-1])
   ramp = linear_ramp(weight, ramp_start, ramp_end)
   terms = [*labeled_cross_entropy_alone(reduction).terms, (ramp, unlabeled(term, reduction))]

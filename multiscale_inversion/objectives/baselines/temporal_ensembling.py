@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import parallel
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.common import (
     gaussian_ramp,
     labeled_cross_entropy_alone,
     squared_difference,
 )
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
 def ensemble(decay: float) -> ContextTerm:
@@ -27,7 +27,6 @@ def ensemble(decay: float) -> ContextTerm:
   Args:
     decay: alpha, the decay of the averages, in [0, 1).
   """
-  check_range('objective.decay', decay, 0, 1, open_end=True)
 
   def init(initial):
     return {
@@ -65,7 +64,10 @@ def ensemble(decay: float) -> ContextTerm:
 
 
 def temporal_ensembling(
-    weight: float = 30.0, rampup: float = 0.25, decay: float = 0.6, reduction: str = 'group'
+    weight: Amount = 30.0,
+    rampup: Share = 0.25,
+    decay: ShareBelowOne = 0.6,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labels and the agreement of predictions with earlier ones.
 
@@ -73,7 +75,7 @@ def temporal_ensembling(
     weight: weight of the agreement after the ramp; 30 in the paper, where the cross-entropy is a
       mean over labeled observations.
     rampup: length of the ramp, a share of the training (the paper's: 80 of 300 epochs).
-    decay: alpha, the decay of the averages of predictions.
+    decay: share of the old value that the averages of predictions keep, alpha.
     reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
   return add(

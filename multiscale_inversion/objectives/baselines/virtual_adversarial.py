@@ -5,14 +5,15 @@ Supervised and Semi-Supervised Learning", IEEE TPAMI 2018, arXiv:1704.03976.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.errors import check_range
 from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
-from multiscale_inversion.objectives.objective import Objective, add
+from multiscale_inversion.objectives.objective import Objective, Reduction, add
+from multiscale_inversion.options import Amount, Range
 
 
 def divergence(logits: jax.Array, others: jax.Array) -> jax.Array:
@@ -75,16 +76,16 @@ def smoothness(epsilon: float, xi: float, num_iterations: int) -> ContextTerm:
 
 
 def virtual_adversarial(
-    weight: float = 1.0,
-    epsilon: float = 2.5,
-    xi: float = 0.01,
-    num_iterations: int = 1,
-    reduction: str = 'group',
+    weight: Amount = 1.0,
+    epsilon: Amount = 2.5,
+    xi: Annotated[float, Range(1e-12, 1e6)] = 0.01,
+    num_iterations: Annotated[int, Range(0, 100)] = 1,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labels and the local smoothness around all observations (Eq. 8).
 
   Args:
-    weight: alpha.
+    weight: weight of the smoothness, alpha.
     epsilon: length of the adversarial change of inputs that are normalized to [-1, 1]. The authors
       take 2.5 for SVHN without augmentation, with their own normalization.
     xi: step length of the finite difference. The paper's 1e-6 is lost in the rounding of float32
@@ -93,9 +94,6 @@ def virtual_adversarial(
     num_iterations: iterations of the power method.
     reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
-  check_range('objective.epsilon', epsilon, 0, 1e6)
-  check_range('objective.xi', xi, 1e-12, 1e6)
-  check_range('objective.num_iterations', num_iterations, 0, 100)
   return add(
       labeled_cross_entropy_alone(reduction), (weight, smoothness(epsilon, xi, num_iterations))
   )
