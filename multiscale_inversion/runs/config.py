@@ -118,6 +118,8 @@ def unknown_key(key: str) -> str:
 def _nearest_key(key: str, prefix: str) -> str:
   """Return `, nearest KEY` by the key's last part: of its own section, else a more alike one."""
   known = defaults.keys()
+  if any(key.startswith(f'{k}.') for k in known):
+    return ''  # below a value, where nothing is
   own = {k.removeprefix(prefix): k for k in known if k.startswith(prefix)}
   last = {k.rpartition('.')[2]: k for k in known}
   close = own.get(nearest(key.removeprefix(prefix), own) or '')
