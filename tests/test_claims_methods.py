@@ -1,9 +1,6 @@
 """What pages and docstrings say of the paper's tables and of the methods of others."""
 
 import collections
-import inspect
-import itertools
-import re
 import statistics
 
 import numpy as np
@@ -12,9 +9,8 @@ from sklearn.datasets import load_digits
 
 from experiments import cifar10_methods, digits_methods
 from experiments.studies import paper
-from multiscale_inversion import networks, objectives
+from multiscale_inversion import objectives
 from multiscale_inversion.data.augmentation import strong as strong_augmentation
-from multiscale_inversion.runs import defaults
 from tests.claims import RESULTS_PAGE, errors_of, mean, paired, runs_of, says
 
 NETWORKS = ('large_cnn', 'resnet', 'mlp', 'cnn_1d', 'lstm', 'gru', 'vit')
@@ -71,27 +67,6 @@ def test_published_rows_say_which_are_augmented():
     assert notes[table, 'Pi model'].startswith('without augmentation; with it ')
   augmented = notes[3, 'Pi model'].rsplit(' with it ', 1)[1]
   assert f'Pi model {augmented.replace("±", "+-")} %' in cifar10_methods.__doc__
-
-
-def test_defaults_of_networks_are_those_that_the_configuration_names():
-  """In comments such as `# mlp, vit: 3; lstm: 2`; what stands alone holds for all others."""
-  lines = inspect.getsource(defaults._network).splitlines()
-  checked = 0
-  for above, line in itertools.pairwise(lines):
-    option = re.search(r'network\.(\w+) = placeholder\((?:int|float)\)', line)
-    if not option:
-      continue
-    comment = line.split('#')[1] if '#' in line else above.split('#')[1]
-    comment = comment.replace('of leaky_relu: ', '')
-    pairs = [part.strip().rpartition(':') for part in comment.split(';')]
-    named = {n.strip(): float(v) for names, _, v in pairs if names for n in names.split(',')}
-    alone = [float(value) for names, _, value in pairs if not names]
-    for network in NETWORKS:
-      default = networks.defaults(network)
-      if option[1] in default:
-        assert default[option[1]] == (named[network] if network in named else alone[0])
-        checked += 1
-  assert checked > 30
 
 
 # The methods of others.
