@@ -84,7 +84,8 @@ def test_values_that_are_taken_build_or_are_refused():
 def of_libraries():
   found = []
   for name in flags.FLAGS:
-    if not flags.FLAGS.find_module_defining_flag(name).startswith(('experiments', 'multiscale_inversion')):
+    module = flags.FLAGS.find_module_defining_flag(name)
+    if not module.startswith(('experiments', 'multiscale_inversion')):
       found.append(name)
   return found
 
