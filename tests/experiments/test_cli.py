@@ -398,7 +398,7 @@ def test_plain_lines_come_every_ten_seconds(monkeypatch, capsys):
 
 
 SHOW = '''
-from experiments import display
+from multiscale_inversion.runs import display
 scalars = {'train/loss': 0.73456, 'train/cross_entropy': 0.5123, 'train/entropy': 1.2512,
            'train/reconstruction': 0.06251}
 shown = display.create()

@@ -109,7 +109,7 @@ def test_handlers_come_back_after_others_took_them(listener):
 
 PROGRAM = '''
 import atexit, os, sys, threading, time
-from experiments import stopping
+from multiscale_inversion.cli import stopping
 stopping.begin()
 
 def say(line):

@@ -14,7 +14,7 @@ from multiscale_inversion.errors import UserError
 # What a program prints: the mean and its deviation, names of files that are not UTF-8, anything.
 PRINTS = '''
 import sys
-from experiments import streams
+from multiscale_inversion.cli import streams
 with streams.guarded():
   print('5.25 \\xb1 0.50 %', flush=True)
   print('\\udcff\\udce9.png: \\u732b \\xe9 \\ud800 \\U0001f408', flush=True)
@@ -75,7 +75,7 @@ def test_closed_from_the_start():
 def test_numbers_of_closed_streams_go_to_no_file_of_the_run(tmp_path):
   """A library's message to number 2 would stand in the metrics."""
   script = (
-    'from experiments import streams\nimport os, sys\nwith streams.guarded():\n'
+    'from multiscale_inversion.cli import streams\nimport os, sys\nwith streams.guarded():\n'
     '  file = open(sys.argv[1], "w")\n  os.write(1, b"noise"); os.write(2, b"noise")\n'
   )
   path = tmp_path / 'metrics'
