@@ -6,8 +6,9 @@
 `digits_50_proposition_1/global/2_blocks/gaussian_0.5` (of that, with corrupted training images),
 `digits_50_precision/bfloat16` (multiscale in another precision),
 `digits_methods/pi_model+multiscale` (by methods of others), `mnist_small_50/entropy` (by the
-paper's protocol) and `mnist_small_50_information/entropy` (with information in place of entropy)
-are ours (see `STUDIES`).
+paper's protocol), `mnist_small_50_information/entropy` (with information in place of entropy) and
+`mnist_50_few_labels/multiscale` (by the recipe for few labels) are ours (see `STUDIES`).
+`mnist_50_selection/width_32` is a candidate for the latter, tested on training images held out.
 """
 
 import fnmatch
@@ -16,8 +17,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import digits_50, digits_methods, digits_topologies
-from experiments.studies import paper
+from experiments import digits_50, digits_methods, digits_topologies, mnist_50_few_labels
+from experiments.studies import paper, validation
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import flatten, resolve
@@ -32,6 +33,22 @@ _SMALL = {
     'network.width': 16,
     'network.pooling': 'max',
     'num_epochs': 1,
+}
+# By the recipe for few labels: numbers of labels, and what is compared.
+FEW_LABELS = {'mnist': (20, 50, 100, 1000), 'fashion_mnist': (50, 500)}
+COMPARED = {
+    'supervised': {'objective.name': 'supervised'},
+    'entropy': {'objective.name': 'entropy', 'objective.unlabeled': 'entropy'},
+    'information': {'objective.name': 'entropy', 'objective.unlabeled': 'information'},
+    'global': {'objective.name': 'global'},
+    'multiscale': {'objective.name': 'multiscale'},
+}
+# Candidates for the network and the length of `mnist_50_few_labels`.
+CANDIDATES = {
+    'chosen': {},
+    'width_32': {'network.width': 32},
+    'blocks_3': {'network.blocks_per_group': 3},
+    'steps_6000': {'num_steps': 6000},
 }
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
@@ -130,10 +147,23 @@ def _studies() -> dict[str, dict[str, Any]]:
   found |= {
       f'digits_50_precision/{name}': {'precision': name} for name in ('float32', 'tf32', 'bfloat16')
   }
+  found |= {
+      f'{dataset}_{number}_few_labels/{name}': {
+          'data.name': dataset, 'data.num_labeled': number, **changes,
+      }
+      for dataset, numbers in FEW_LABELS.items()
+      for number in numbers
+      for name, changes in COMPARED.items()
+  }
+  found |= {
+      f'mnist_50_selection/{name}': {'data.name': 'mnist_validation', **changes}
+      for name, changes in CANDIDATES.items()
+  }
   methods = [*digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS)]
   return found | {f'digits_methods/{name}': {} for name in methods}
 
 
+validation.register()
 PAPER = _from_paper()
 STUDIES = _studies()
 
@@ -175,4 +205,6 @@ def _base(name: str) -> ConfigDict:
     return digits_methods.get_config(parts[0])
   if study == 'digits_topologies':
     return digits_topologies.get_config(parts[0])
+  if study.endswith(('_few_labels', '_selection')):
+    return mnist_50_few_labels.get_config()
   return (digits_50 if study.startswith('digits_') else defaults).get_config()

@@ -76,6 +76,7 @@ SETTINGS = {
   ),
   'folder': ('folder', None, 'resnet', 'multiscale', 7, (3, 2, 32)),
   'mnist_50': ('mnist', 50, 'resnet', 'convex', 7, (1, 2, 32)),
+  'mnist_50_few_labels': ('mnist', 50, 'resnet', 'multiscale', 7, (1, 2, 16)),
   'svhn_1000': ('svhn_cropped', 1000, 'resnet', 'multiscale', 10, (3, 3, 64)),
   'svhn_500': ('svhn_cropped', 500, 'resnet', 'multiscale', 10, (3, 3, 64)),
 }
@@ -118,7 +119,9 @@ def one_line(text):
 
 def test_every_file_is_expected():
   assert sorted(SETTINGS) == NAMES
-  ours = {name for name in SETTINGS if name.startswith('digits')} | {'cifar10_methods', 'folder'}
+  ours = {name for name in SETTINGS if name.startswith('digits')} | {
+    'cifar10_methods', 'folder', 'mnist_50_few_labels',
+  }
   assert sorted(PUBLISHED) == sorted(set(SETTINGS) - ours)
 
 
@@ -140,7 +143,7 @@ def test_is_a_small_difference_from_the_protocol(name):
   changed = {key for key in config if config[key] != protocol[key]}
   allowed = r'data\.(name|num_labeled)|network\..*|objective\.(name|alpha|beta)'
   if name not in PUBLISHED:
-    allowed += r'|recipe|num_epochs|objective\.(reduction|unlabeled)|augmentation\.weak'
+    allowed += r'|recipe|num_epochs|num_steps|objective\.(reduction|unlabeled)|augmentation\.weak'
   assert [key for key in changed if not re.fullmatch(allowed, key)] == []
   assert len(changed) <= 11
 

@@ -162,12 +162,13 @@ def _known_keys() -> list[str]:
 
 def _names() -> list[str]:
   """Return names that some key knows."""
-  from multiscale_inversion import data, networks, objectives, precision, seeds
+  from multiscale_inversion import data, execution, networks, objectives, precision, recipes
   from multiscale_inversion.data import augmentation, corruption
 
   lists = (
-      data.names(), networks.names(), objectives.names(), precision.NAMES, seeds.MODES,
-      augmentation.names(), corruption.NAMES, ('relu', 'sigmoid', 'max', 'mean', 'batch'),
+      data.names(), networks.names(), objectives.names(), precision.NAMES, execution.MODES,
+      augmentation.names(), corruption.NAMES, recipes.NAMES,
+      ('relu', 'sigmoid', 'max', 'mean', 'batch'),
   )
   return [name for names in lists for name in names]
 
