@@ -20,6 +20,7 @@ test-faults: $(VENV)
 
 lint: $(VENV)
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 # A mark for each of the extras, written last: a build that was cut off is taken up again.
 comma := ,
