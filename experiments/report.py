@@ -27,6 +27,10 @@ the tables of `experiments/proposition_1.py` from its result file, between
 and those of `experiments/mistakes.py` from its own, between
 
     <!-- mistakes: results/NAME.json -->  and  <!-- end of mistakes -->
+
+and those of `experiments/classical.py` from its own, between
+
+    <!-- classical: results/NAME.json -->  and  <!-- end of classical -->
 """
 
 import os
@@ -35,7 +39,14 @@ from collections.abc import Callable
 
 from absl import flags
 
-from experiments.reporting import by_labels, figures, paper_tables, proposition_1_report, tables
+from experiments.reporting import (
+    by_labels,
+    classical,
+    figures,
+    paper_tables,
+    proposition_1_report,
+    tables,
+)
 from experiments.reporting.results import read_all, read_folder, read_mistakes, read_runs
 from experiments.studies import paper
 from multiscale_inversion import files
@@ -84,6 +95,7 @@ def update(path: str) -> None:
       'paired': lambda file: tables.paired(read_runs(file)),
       'side by side': lambda file: tables.side_by_side(read_runs(file)),
       'mistakes': lambda file: tables.of_mistakes(read_mistakes(file)),
+      'classical': lambda file: classical.of_results(classical.read_results(file)),
       **{f'paper table {number}': _of_the_paper(number) for number in paper.TABLES},
       'proposition 1': proposition_1_report.render,
   }

@@ -12,6 +12,9 @@ from multiscale_inversion.runs import kinds
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
 
+# The ends of the names of files that hold no runs.
+_OF_STUDIES = ('_mistakes.json', '_classical.json')
+
 
 def read_runs(path: str) -> list[FinishedRun]:
   """Return the runs of a run's folder or a result file, one for each seed.
@@ -21,7 +24,7 @@ def read_runs(path: str) -> list[FinishedRun]:
   """
   if os.path.isdir(path):
     return RunFolder(path).summary().single_runs()
-  runs = [FinishedRun.from_json(run, _place(path, n)) for n, run in enumerate(_read_list(path))]
+  runs = [FinishedRun.from_json(run, where) for where, run in read_list(path)]
   return [single for run in runs for single in run.single_runs()]
 
 
@@ -43,23 +46,25 @@ def read_folder(folder: str) -> list[FinishedRun]:
   return read_all([
       os.path.join(folder, name)
       for name in names
-      if not name.startswith('benchmark_') and not name.endswith('_mistakes.json')
+      if not name.startswith('benchmark_') and not name.endswith(_OF_STUDIES)
   ])
 
 
-def _read_list(path: str) -> list[Any]:
-  """Return the content of a result file: a JSON list that is not empty, or one object alone."""
+def read_list(path: str) -> list[tuple[str, Any]]:
+  """Return the entries of a result file, each with its place for error messages.
+
+  The file holds a JSON list that is not empty, or one object alone.
+
+  Raises:
+    UserError: if it holds something else.
+  """
   content = files.read_json(path)
   content = [content] if isinstance(content, dict) else content
   if not isinstance(content, list):
     raise UserError(f'{path}: {reprlib.repr(content)}; allowed: a JSON list of runs')
   if not content:
     raise UserError(f'{path}: holds no run')
-  return content
-
-
-def _place(path: str, index: int) -> str:
-  return f'{path}: run {index + 1}'
+  return [(f'{path}: run {index + 1}', entry) for index, entry in enumerate(content)]
 
 
 def _is_confusion(value: Any) -> bool:
@@ -115,9 +120,9 @@ def read_mistakes(path: str) -> list[Mistakes]:
     UserError: if the file holds something else.
   """
   found = []
-  for index, one in enumerate(_read_list(path)):
-    kinds.check(one, kinds.OBJECT, _place(path, index))
-    kinds.check_keys(one, _IN_MISTAKES, _place(path, index), what='a network')
+  for where, one in read_list(path):
+    kinds.check(one, kinds.OBJECT, where)
+    kinds.check_keys(one, _IN_MISTAKES, where, what='a network')
     own = {name: one[name] for name in _IN_MISTAKES}
     own['confusions'] = tuple(map(tuple, own['confusions']))
     found.append(Mistakes(**own))
@@ -222,6 +227,6 @@ def read_propositions(path: str) -> list[MeasuredRun]:
   """
   key, found = 'proposition_1', []
   for index, run in enumerate(read_runs(path)):
-    where = f'{_place(path, index)}: {key}'
+    where = f'{path}: run {index + 1}: {key}'
     found.append(MeasuredRun(run, Proposition.from_json(run.more.get(key), where)))
   return found
