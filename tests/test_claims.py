@@ -238,7 +238,7 @@ def test_how_long_the_papers_runs_would_take():
   (wide,) = wide
   seeds = runs_of('benchmark_seeds')['measured']['mnist']['seconds_per_step_and_seed']
   assert round(days(60_000 - 50, seeds['single'])) == 4
-  says(ROOT / 'README.md', 'two to two and a half weeks', 'four days for MNIST')
+  says(ROOT / 'docs/experiments.md', 'two to two and a half weeks', 'four days for MNIST')
   says(RESULTS_PAGE, f"{cnn[0]} or {cnn[1]} days for one run of CIFAR-10's", f'{wide} days for one')
   times = {run['objective']: run['wall_time_s'] for run in runs_of('digits_50')}
   says(ROOT / 'README.md', f'({sum(times.values()) / 60:.0f} minutes on two cores')
@@ -248,7 +248,7 @@ def test_convolutions_on_the_xeon():
   speeds = [size['gflop_per_s'] for size in runs_of('benchmark_winograd')['measured'].values()]
   slower = sorted(size['forward, lax'] / size['gradient, lax'] for size in speeds)
   least, most = f'{slower[1]:.1f}', f'{slower[-1]:.1f}'
-  for page in ('README.md', 'docs/convolutions.md', 'multiscale_inversion/nn/convolution.py'):
+  for page in ('docs/benchmarks.md', 'docs/convolutions.md', 'multiscale_inversion/nn/convolution.py'):
     says(ROOT / page, f'{least} to {most} times')
   assert len(slower) == 5 and slower[0] < 1.2
   assert all(size['forward, lax'] > size['forward, winograd'] for size in speeds)

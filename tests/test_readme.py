@@ -1,4 +1,4 @@
-"""What the README shows is what the project does."""
+"""What the README and the page of the experiments show is what the project does."""
 
 import pathlib
 import re
@@ -16,8 +16,26 @@ def test_the_example_runs(capsys, little_optimization):
   assert set(names['gradients']) == set(names['variables']['params'])
 
 
-def test_the_configurations_that_it_names_exist():
-  named = re.findall(r'experiments/\w+\.(?:py|sh)', README)
-  assert len({*named}) >= 7
+def test_the_configurations_that_they_name_exist():
+  page = (ROOT / 'docs' / 'experiments.md').read_text(encoding='utf-8')
+  named = re.findall(r'experiments/\w+\.(?:py|sh)', README + page)
+  assert len({*named}) >= 12
   for path in named:
     assert (ROOT / path).is_file(), path
+
+
+def test_the_programs_that_the_page_lists_are_those_there_are():
+  page = (ROOT / 'docs' / 'experiments.md').read_text(encoding='utf-8')
+  listed = set(re.findall(r'^\| `experiments\.(\w+)` \|', page, re.MULTILINE))
+  programs = {
+    path.stem for path in (ROOT / 'experiments').glob('*.py')
+    if "if __name__ == '__main__'" in path.read_text(encoding='utf-8')
+  }
+  assert listed == programs
+
+
+def test_links_lead_to_pages():
+  for page in (ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+    for link in re.findall(r'\]\(([^)#]+?)(?:#[^)]*)?\)', page.read_text(encoding='utf-8')):
+      if '://' not in link:
+        assert (page.parent / link).exists(), (page.name, link)
