@@ -20,7 +20,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
 from multiscale_inversion.runs.finished import public_command
 from multiscale_inversion.runs.folder import RunFolder
-from multiscale_inversion.runs.metrics import Record
+from multiscale_inversion.runs.metrics import Record, series
 
 _OUT = flags.DEFINE_string('out', None, 'JSON file to write.', allow_override=True)
 
@@ -81,7 +81,7 @@ def settled_epoch(records: Sequence[Record]) -> float | None:
 
   None if no record holds a `test/error`.
   """
-  errors = [(r['epoch'], r['test/error']) for r in records if r.get('test/error') is not None]
+  errors = series(records, 'test/error')
   settled = None
   for epoch, error in reversed(errors):
     if abs(error - errors[-1][1]) > _POINT:

@@ -66,10 +66,11 @@ def main(argv: list[str]) -> int:
     files.make_folder(_OUT.value, '--out')
     public = [run.public().to_json() for run in runs]
     files.write_json(os.path.join(_OUT.value, 'runs.json'), public)
-    _write('table.md', tables.of_runs(runs))
+    write = lambda name, content: files.write_text(os.path.join(_OUT.value, name), content)
+    write('table.md', tables.of_runs(runs))
     for number in paper.TABLES:
-      _write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
-      _write(f'paper_table_{number}.csv', paper_tables.comma_separated(number, runs))
+      write(f'paper_table_{number}.md', paper_tables.markdown(number, runs))
+      write(f'paper_table_{number}.csv', paper_tables.comma_separated(number, runs))
     print(tables.of_runs(runs), end='')
     drawn = by_labels.draw(runs, _OUT.value)
     drawn += figures.draw([path for path in argv[1:] if os.path.isdir(path)], _OUT.value)
@@ -78,10 +79,6 @@ def main(argv: list[str]) -> int:
   if _UPDATE.value:
     update(_UPDATE.value)
   return 0
-
-
-def _write(name: str, content: str) -> None:
-  files.write_text(os.path.join(_OUT.value, name), content)
 
 
 def update(path: str) -> None:

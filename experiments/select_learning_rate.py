@@ -155,10 +155,11 @@ def divergence(losses: list[float | None], name: str = 'loss') -> str | None:
     name: the name of the loss.
   """
   name = name.replace('_', '-')
-  if not losses or any(loss is None for loss in losses):
+  finite = [loss for loss in losses if loss is not None]
+  if not finite or len(finite) < len(losses):
     return f'the {name} is not finite'
-  if losses[-1] > losses[0]:
-    return f'the {name} ended at {losses[-1]:.4g}, above the {losses[0]:.4g} that it began with'
+  if finite[-1] > finite[0]:
+    return f'the {name} ended at {finite[-1]:.4g}, above the {finite[0]:.4g} that it began with'
   return None
 
 

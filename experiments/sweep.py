@@ -184,7 +184,8 @@ def run_jobs(
     UserError: see `train_and_evaluate`; also if a finished run had another configuration.
     Interrupted: if `stop` was requested.
   """
-  failed, seconds = [], []
+  failed: list[tuple[Job, str]] = []
+  seconds: list[float] = []
   for index, job in enumerate(jobs):
     done = RunFolder(job.folder).is_finished()
     left = len(jobs) - index

@@ -4,8 +4,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from multiscale_inversion.errors import UserError
+
+HostOrDevice = np.ndarray | jax.Array  # arrays that are placed on devices later
 
 _KINDS = {'floating-point numbers': jnp.floating, 'integers': jnp.integer}
 

@@ -1,19 +1,20 @@
 """The error on a whole test set."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from multiscale_inversion import losses, metrics, parallel
+from multiscale_inversion.arrays import HostOrDevice
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.execution import Execution
 from multiscale_inversion.networks.base import Network
 
 
-class TestData(NamedTuple):
+class EvaluationData(NamedTuple):
   """A test set on the devices, in batches of which the last ones are padded.
 
   On several devices, each has its share of the batches, along a leading axis of devices.
@@ -24,11 +25,9 @@ class TestData(NamedTuple):
     mask: float32, shape [B, N]; 0 for padding.
   """
 
-  __test__ = False  # not a test class, whatever its name
-
-  images: jax.Array
-  labels: jax.Array
-  mask: jax.Array
+  images: HostOrDevice
+  labels: HostOrDevice
+  mask: HostOrDevice
 
 
 def batch_up(
@@ -36,7 +35,7 @@ def batch_up(
     labels: np.ndarray,
     batch_size: int,
     devices: parallel.Devices | None = None,
-) -> TestData:
+) -> EvaluationData:
   """Cut a test set into batches, padded with zeros that the mask leaves out, and place them.
 
   Args:
@@ -53,7 +52,7 @@ def batch_up(
     padded = np.concatenate([values, padding])
     return padded.reshape(devices.count, -1, batch_size, *values.shape[1:])
 
-  whole = TestData(images, labels, np.ones(len(images), np.float32))
+  whole = EvaluationData(images, labels, np.ones(len(images), np.float32))
   return devices.scatter(jax.tree.map(cut, whole))
 
 
@@ -76,7 +75,8 @@ def make_evaluation(
 
   def evaluate_batch(variables, batch):
     with jax.default_matmul_precision(matmul_precision):
-      logits = network.apply(variables, normalize(batch.images))[-1]
+      activations: Any = network.apply(variables, normalize(batch.images))
+    logits = activations[-1]
     wrong = (jnp.argmax(logits, -1) != batch.labels).astype(jnp.float32)
     return {
         'error': metrics.masked_mean(wrong, batch.mask),

@@ -3,8 +3,10 @@
 The caller reduces over the batch, with a mask (`metrics.masked_mean`).
 """
 
+import functools
 import math
 import numbers
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
@@ -234,4 +236,5 @@ def multiscale_reconstruction(
   weights = [1 / len(layers)] * len(layers) if layer_weights is None else layer_weights
   if len(weights) != len(layers):
     raise UserError(f'{len(weights)} for {len(layers)} layers', 'layer_weights')
-  return sum(weight * values[layer] for weight, layer in zip(weights, layers, strict=True))
+  weighted = [weight * values[layer] for weight, layer in zip(weights, layers, strict=True)]
+  return functools.reduce(operator.add, weighted)

@@ -1,5 +1,7 @@
 """Metrics, kept as (sum, count) so that means over steps and devices are exact."""
 
+import functools
+import operator
 from typing import NamedTuple
 
 import jax
@@ -18,7 +20,7 @@ class Mean(NamedTuple):
   """
 
   total: jax.Array
-  count: jax.Array
+  count: jax.Array  # type: ignore[assignment] # hides tuple.count; checkpoints hold this name
 
   def value(self) -> float:
     """Return the mean; NaN if nothing was counted."""
@@ -34,8 +36,8 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> Mean:
 
 def single(value: jax.Array, weight: float = 1.0) -> Mean:
   """Return a single value as a mean in which it counts `weight` times."""
-  weight = jnp.asarray(weight, jnp.float32)
-  return Mean(value.astype(jnp.float32) * weight, weight)
+  count = jnp.asarray(weight, jnp.float32)
+  return Mean(value.astype(jnp.float32) * count, count)
 
 
 def add(a, b):
@@ -58,7 +60,8 @@ def reconstruction_metrics(inversion: Inversion) -> dict[str, Mean]:
   """Measure (1/D^(l)) ||z^(l) - r^(l)||^2, `reconstruction/l`, and their mean over layers."""
   everything = jnp.ones(inversion.activations[0].shape[0])
   layers = losses.layer_losses(inversion)
-  metrics = {'reconstruction': masked_mean(sum(layers) / len(layers), everything)}
+  mean = functools.reduce(operator.add, layers) / len(layers)
+  metrics = {'reconstruction': masked_mean(mean, everything)}
   for layer, values in enumerate(layers):
     metrics[f'reconstruction/{layer}'] = masked_mean(values, everything)
   return metrics

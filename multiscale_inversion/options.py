@@ -237,7 +237,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 def _hints(constructor: Callable[..., Any]) -> dict[str, Any]:
   """Return the annotations, with those that are strings evaluated where that is possible."""
   places = (constructor, getattr(constructor, '__init__', None))
-  found = {}
+  found: dict[str, Any] = {}
   for place in places if isinstance(constructor, type) else [inspect.unwrap(constructor)]:
     try:
       found |= typing.get_type_hints(place, include_extras=True)
@@ -255,9 +255,9 @@ def _option(parameter: inspect.Parameter, annotation: Any, meaning: str) -> Opti
   default = None if required else parameter.default
   if annotation is parameter.empty:
     annotation = _TYPE_OF_DEFAULT.get(type(default), Any)
-  types_, constraints, elements = _parse(annotation)
-  optional = type(None) in types_ or types_ == [object] or (default is None and not required)
-  types_ = tuple(t for t in dict.fromkeys(types_) if t is not type(None)) or (object,)
+  allowed, constraints, elements = _parse(annotation)
+  optional = type(None) in allowed or allowed == [object] or (default is None and not required)
+  types_ = tuple(t for t in dict.fromkeys(allowed) if t is not type(None)) or (object,)
   if types_ == (int,) and not any(isinstance(c, Range | OneOf) for c in constraints):
     constraints = [Range(-HUGE), *constraints]  # JAX has no larger ones
   return Option(
@@ -315,7 +315,8 @@ def _meanings(constructor: Callable[..., Any]) -> dict[str, str]:
 def _entries(doc: str) -> dict[str, str]:
   """Return the texts of the entries below `Args:` and `Attributes:`, each on one line."""
   found: dict[str, str] = {}
-  inside, names = False, []
+  inside = False
+  names: list[str] = []
   for line in doc.splitlines():
     text, indent = line.strip(), len(line) - len(line.lstrip())
     if not indent and text:

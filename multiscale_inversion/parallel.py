@@ -243,7 +243,7 @@ def start_processes(distributed: str, timeout: float = TIMEOUT_SECONDS) -> None:
         f'--distributed_timeout={timeout:g}; allowed: {_SHORTEST_SECONDS:g} to '
         f'{_LONGEST_SECONDS:g} seconds'
     )
-  options = {
+  options: dict[str, Any] = {
       'heartbeat_timeout_seconds': _HEARTBEAT_SECONDS,
       'initialization_timeout': math.ceil(timeout + _MARGIN_SECONDS),
   }

@@ -21,7 +21,7 @@ class NotRegularError(OSError):
     self.strerror = f'{kind}; allowed: a regular file'
 
   def __str__(self) -> str:
-    return self.strerror
+    return str(self.strerror)
 
 
 def open_regular(path: str) -> BinaryIO:

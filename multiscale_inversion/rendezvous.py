@@ -9,7 +9,6 @@ tells them what is wrong. The module uses sockets and threads, and nothing of JA
 import contextlib
 import dataclasses
 import errno
-import os
 import re
 import selectors
 import socket
@@ -191,9 +190,9 @@ class _Host(threading.Thread):
     except OSError as error:
       raise UserError(
           f'--distributed={job.address},{job.number},0: process 0 cannot take port {job.port} '
-          f'({os.strerror(error.errno)}); allowed: a free port, and INDEX 0 for one process alone'
+          f'({error.strerror}); allowed: a free port, and INDEX 0 for one process alone'
       ) from error
-    self._selector.register(self._listening, selectors.EVENT_READ)
+    self._selector.register(self._listening, selectors.EVENT_READ, self._listening)
 
   def run(self) -> None:
     """Collect the processes until the answer is known, and send it."""
@@ -214,7 +213,7 @@ class _Host(threading.Thread):
       if left <= 0:
         return self._refusal(problem or self._absence())
       for key, _ in self._selector.select(left):
-        found = self._take(key.fileobj)
+        found = self._take(key.data)
         if found and not problem:  # processes that connect a little later are told, too
           problem, deadline = found, min(deadline, time.monotonic() + _GRACE_SECONDS)
     return self._refusal(problem) if problem else _READY
@@ -237,7 +236,7 @@ class _Host(threading.Thread):
         connection, _ = source.accept()
         connection.setblocking(False)
         self._words[connection] = b''
-        self._selector.register(connection, selectors.EVENT_READ)
+        self._selector.register(connection, selectors.EVENT_READ, connection)
       return None
     try:
       part = source.recv(_LONGEST)

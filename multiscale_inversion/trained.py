@@ -104,7 +104,11 @@ class Trained:
 
   @functools.cached_property
   def _probabilities(self):
-    return self._compile(lambda v, x: jax.nn.softmax(self.network.apply(v, x)[-1]))
+    def probabilities(variables, x):
+      activations: Any = self.network.apply(variables, x)
+      return jax.nn.softmax(activations[-1])
+
+    return self._compile(probabilities)
 
   @functools.cached_property
   def _activations(self):
@@ -151,7 +155,7 @@ def load(directory: str, seed: int | None = None) -> Trained:
   folder.check_digests(checkpoint.notes.get('files'))
   class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
   try:
-    options = {
+    options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in config['network'].items()
         if value is not None

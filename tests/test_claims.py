@@ -248,7 +248,8 @@ def test_convolutions_on_the_xeon():
   speeds = [size['gflop_per_s'] for size in runs_of('benchmark_winograd')['measured'].values()]
   slower = sorted(size['forward, lax'] / size['gradient, lax'] for size in speeds)
   least, most = f'{slower[1]:.1f}', f'{slower[-1]:.1f}'
-  for page in ('docs/benchmarks.md', 'docs/convolutions.md', 'multiscale_inversion/nn/convolution.py'):
+  source = 'multiscale_inversion/nn/convolution.py'
+  for page in ('docs/benchmarks.md', 'docs/convolutions.md', source):
     says(ROOT / page, f'{least} to {most} times')
   assert len(slower) == 5 and slower[0] < 1.2
   assert all(size['forward, lax'] > size['forward, winograd'] for size in speeds)

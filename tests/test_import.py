@@ -9,7 +9,7 @@ import pytest
 import multiscale_inversion
 
 PROGRAMS_ONLY = {
-  'array_record', 'dm_pix', 'grain', 'matplotlib', 'ml_collections', 'orbax', 'scipy', 'sklearn',
+  'array_record', 'grain', 'matplotlib', 'ml_collections', 'orbax', 'scipy', 'sklearn',
   'tensorboardX', 'tensorflow', 'tensorflow_datasets',
 }  # fmt: skip
 

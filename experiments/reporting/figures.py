@@ -23,7 +23,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
-from multiscale_inversion.runs.metrics import Record
+from multiscale_inversion.runs.metrics import Record, series
 
 matplotlib.use('Agg')
 
@@ -122,7 +122,7 @@ def write(figure: plt.Figure, path: str) -> None:
 
 def _series(lines: Sequence[Record], name: str) -> tuple[list[float], list[float]]:
   """Return the epochs and values of a scalar, where it was recorded and is finite."""
-  found = [(line['epoch'], line[name]) for line in lines if line.get(name) is not None]
+  found = series(lines, name)
   return [epoch for epoch, _ in found], [value for _, value in found]
 
 
@@ -257,4 +257,5 @@ def reconstruct(
   )(loaded.variables, images)
   errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
   names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
-  return (*(np.asarray(values[:count]) for values in (images, inverted, errors)), names)
+  first = lambda values: np.asarray(values[:count])
+  return first(images), first(inverted), first(errors), names

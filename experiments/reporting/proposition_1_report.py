@@ -1,6 +1,7 @@
 """Make the tables and the figure of the study of Proposition 1 from its result file."""
 
 import collections
+import functools
 import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -103,7 +104,7 @@ def _main_table(groups: Groups) -> str:
           name.replace('_', ' '),
           depth,
           f'{1 / depth:.3f}',
-          *(_mean(multiscale, lambda one, stage=stage: share(one, stage)) for stage in _STAGES),
+          *(_mean(multiscale, functools.partial(share, stage=stage)) for stage in _STAGES),
           _mean(multiscale, lambda one: one.proposition.trained.input_in_multiscale),
           _mean(global_, lambda one: one.proposition.trained.input_in_global),
           *(_errors(group) for group in (multiscale, global_)),
@@ -164,8 +165,10 @@ def _draw_shares(axes: plt.Axes, groups: Groups) -> None:
       ]
       if points:
         label = name.replace('_', ' ') if stage == 'trained' else None
-        style = {'marker': 'o', 'markersize': 4, 'linewidth': 1.2}
-        axes.plot(*zip(*points, strict=True), line, color=f'C{index}', label=label, **style)
+        axes.plot(
+            *zip(*points, strict=True), line, color=f'C{index}', label=label, marker='o',
+            markersize=4, linewidth=1.2,
+        )
   axes.plot(depths, [1 / depth for depth in depths], ':', color='black', label='1/L')
   axes.set_xscale('log')
   axes.set_yscale('log')

@@ -207,8 +207,10 @@ class Proposition:
     stages = []
     for name in ('initial', 'trained'):
       kinds.check_keys(content[name], _IN_STAGE, f'{where}: {name}', what='a run')
-      values = {_field(key): content[name][key] for key in _IN_STAGE}
-      stages.append(Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+      values: dict[str, Any] = {_field(key): content[name][key] for key in _IN_STAGE}
+      for key in ('norms', 'shares'):
+        values[key] = tuple(values[key])
+      stages.append(Stage(**values))
     return cls(content['num_layers'], *stages)
 
 

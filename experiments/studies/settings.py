@@ -52,7 +52,7 @@ CANDIDATES = {
 }
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
-ABLATIONS = {
+ABLATIONS: dict[str, dict[str, Any]] = {
     'inverse_batch': {'network.batch_norm_inverse': 'batch'},
     'inverse_running': {'network.batch_norm_inverse': 'running'},
     'stopped_target': {'objective.stop_target': True},
@@ -113,7 +113,7 @@ def corruption_name(name: str, level: float) -> str:
 
 
 def _studies() -> dict[str, dict[str, Any]]:
-  found = {}
+  found: dict[str, dict[str, Any]] = {}
   for objective in OBJECTIVES:
     for number in DIGITS_LABELS:
       changes = {'data.num_labeled': number, 'objective.name': objective}

@@ -3,7 +3,7 @@
 import ast
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -59,7 +59,7 @@ def split(argv: Sequence[str]) -> Given:
     if file:
       files.append((arguments.pop(0) if arguments else '') if file[1] is None else file[1])
     elif change:
-      changes.append(_change(argument, *change.groups(), arguments))
+      changes.append(_change(argument, change[1], change[2], change[3], arguments))
     else:
       rest.append(argument)
   if len(files) > 1:
@@ -131,7 +131,13 @@ def _tuple(text: str) -> tuple[Any, ...]:
   raise ValueError
 
 
-_PARSERS = {bool: _boolean, int: int, float: float, tuple: _tuple, str: str}
+_PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: _boolean,
+    int: int,
+    float: float,
+    tuple: _tuple,
+    str: str,
+}
 
 
 def apply(config: ConfigDict, changes: Sequence[tuple[str, str | None]]) -> None:
@@ -150,7 +156,8 @@ def apply(config: ConfigDict, changes: Sequence[tuple[str, str | None]]) -> None
     try:
       (config[section] if section else config)[name] = value
     except (TypeError, ValueError) as error:  # the file has given the key another type
-      raise UserError(f'{key}={_short(text)}: {" ".join(str(error).split())}') from error
+      shown, reason = _short(text or ''), ' '.join(str(error).split())
+      raise UserError(f'{key}={shown}: {reason}') from error
 
 
 def help_text() -> str:

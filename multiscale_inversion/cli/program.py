@@ -72,7 +72,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
   """
   own = flags.FlagValues()
   for name in flags.FLAGS:
-    module = flags.FLAGS.find_module_defining_flag(name)
+    module = flags.FLAGS.find_module_defining_flag(name) or ''
     if module in ('__main__', sys.argv[0]) or module.split('.')[0] in _OWN:
       flags.FLAGS[name].unparse()
       own[name] = flags.FLAGS[name]
@@ -225,12 +225,12 @@ def _in_utf8(folder: str) -> str:
 
 def config_file(argv: list[str]) -> str:
   """Return the path of the configuration file, without the word behind its colon."""
-  return overrides.split(argv).file.partition(':')[0]
+  return (overrides.split(argv).file or '').partition(':')[0]
 
 
 def default_workdir(argv: list[str]) -> str:
   """Return `runs/` and the configuration file's name, with the word behind its colon."""
-  file, *argument = overrides.split(argv).file.split(':', 1)
+  file, *argument = (overrides.split(argv).file or '').split(':', 1)
   name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
   return _in_utf8(os.path.join('runs', name.replace(os.sep, '_')))
 

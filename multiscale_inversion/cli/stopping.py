@@ -217,7 +217,7 @@ def _part_from_others(listener: Listener) -> None:
   process alone, the others would wait for it in vain.
   """
   parallel = sys.modules.get('multiscale_inversion.parallel')
-  if parallel is None or listener.status in (0, INTERRUPTED):
+  if parallel is None or listener.status in (None, 0, INTERRUPTED):
     return
   if not _briefly(parallel.part, _TOGETHER_SECONDS):
     listener.leave(listener.status)

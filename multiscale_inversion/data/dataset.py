@@ -64,7 +64,8 @@ def check(name: str, dataset: Any) -> Dataset:
           f'to {most}, for {most + 1} class names'
       )
     labels = labels.astype(np.int32, copy=False)
-    dataset = dataset._replace(**{f'{part}_images': images, f'{part}_labels': labels})
+    arrays: dict[str, Any] = {f'{part}_images': images, f'{part}_labels': labels}
+    dataset = dataset._replace(**arrays)
   if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
     raise UserError(
         f'data set {name}: images of shape {dataset.train_images.shape[1:]} for training and '

@@ -8,6 +8,7 @@ import grain
 import jax
 import numpy as np
 
+from multiscale_inversion.arrays import HostOrDevice
 from multiscale_inversion.data.sampler import Sampler
 
 # Batches gathered ahead of the step under way, and threads that gather them.
@@ -25,10 +26,10 @@ class RawBatch(NamedTuple):
     positions: in the training set, int32, shape [N].
   """
 
-  images: np.ndarray
-  labels: np.ndarray
-  mask: np.ndarray
-  positions: np.ndarray
+  images: HostOrDevice
+  labels: HostOrDevice
+  mask: HostOrDevice
+  positions: HostOrDevice
 
 
 class _Source:
@@ -54,20 +55,20 @@ class _Source:
   def __getitem__(self, step):
     epoch, index = divmod(int(step), self._steps_per_epoch)
     parts, masks = [], []
-    for positions, order, mask in zip(self._sets, self._order(epoch), (1, 0), strict=True):
-      part = positions[order[index]].reshape(self._num_devices, -1)
+    for members, order, is_labeled in zip(self._sets, self._order(epoch), (1, 0), strict=True):
+      part = members[order[index]].reshape(self._num_devices, -1)
       parts.append(part)
-      masks.append(np.full(part.shape, mask, np.float32))
+      masks.append(np.full(part.shape, is_labeled, np.float32))
     positions, mask = np.concatenate(parts, 1), np.concatenate(masks, 1)
     labels = np.where(mask > 0, self._labels[positions], -1).astype(np.int32)
     return RawBatch(self._images[positions], labels, mask, positions.astype(np.int32))
 
 
 def stream(
-    images: np.ndarray,
-    labels: np.ndarray,
-    labeled: np.ndarray,
-    unlabeled: np.ndarray,
+    images: HostOrDevice,
+    labels: HostOrDevice,
+    labeled: HostOrDevice,
+    unlabeled: HostOrDevice,
     sampler: Sampler,
     key: jax.Array,
     num_steps: int,

@@ -62,8 +62,8 @@ def _correlate(x: jax.Array, kernel: jax.Array, *, margins: Margins) -> jax.Arra
     products = [p @ w for p, w in zip(_transform_pixels(images), weights, strict=True)]
     products = [product.reshape(-1, rows, columns, kernel.shape[-1]) for product in products]
     by_row = [_apply(_OUTPUTS, products[column::_TILE]) for column in range(_TILE)]
-    outputs = [_apply(_OUTPUTS, parts) for parts in zip(*by_row, strict=True)]
-    outputs = jnp.stack([jnp.stack(row, 3) for row in outputs], 2)
+    by_column = [_apply(_OUTPUTS, parts) for parts in zip(*by_row, strict=True)]
+    outputs = jnp.stack([jnp.stack(row, 3) for row in by_column], 2)
     return outputs.reshape(-1, 2 * rows, 2 * columns, kernel.shape[-1])
 
   y = _map_chunks(of_chunk, chunks, x.ravel()[0])

@@ -1,8 +1,10 @@
 """The multiscale objective with weights that are learned (Section 4)."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +138,7 @@ def learned(
     # Both rules need losses that are never negative and can fall from their first value.
     raise UserError(f'{unlabeled}; allowed with learned: entropy', 'unlabeled')
   chosen = gradient_rule(rate) if rule == 'gradient' else speed_rule(decay, power)
-  heads = [
+  heads: list[Any] = [  # losses, as their terms are
       per_log_classes(paper.labeled_cross_entropy(reduction)),
       per_log_classes(paper.unlabeled_entropy(reduction, unlabeled)),
   ]
@@ -150,7 +152,7 @@ def learned(
     weights = memory['weights']
     names = ['cross_entropy', 'entropy', *(f'reconstruction/{k}' for k in range(len(layers)))]
     scalars = {f'weight/{name}': weights[k] for k, name in enumerate(names)}
-    total = sum(weights[k] * value for k, value in enumerate(values))
+    total = functools.reduce(operator.add, [weights[k] * v for k, v in enumerate(values)])
     return LossOutput(total, memory, scalars)
 
   term = ContextTerm(

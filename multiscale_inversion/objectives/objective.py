@@ -107,7 +107,9 @@ class Objective:
       the scalars of all terms.
     """
     labels, mask = _checked(inversion, labels, mask)
-    total, to_remember, scalars = jnp.zeros(mask.shape), {}, {}
+    total = jnp.zeros(mask.shape)
+    to_remember: dict[str, Any] = {}
+    scalars: dict[str, jax.Array] = {}
     for index, (weight, term) in enumerate(self.terms):
       if isinstance(term, ContextTerm):
         output = term.loss(inversion, labels, mask, _own(context, index))
@@ -135,8 +137,9 @@ class Objective:
       variables: the network's `params` and `batch_stats` after the step.
     """
     return {
-        key: self.terms[int(key)][1].update(value, to_remember[key], variables)
-        for key, value in memory.items()
+        key: term.update(memory[key], to_remember[key], variables)
+        for key, (_, term) in zip(map(str, range(len(self.terms))), self.terms, strict=True)
+        if isinstance(term, ContextTerm) and key in memory
     }
 
   def averaged(self, memory: dict[str, Any], variables: Variables) -> Variables:

@@ -43,7 +43,7 @@ class Setup(NamedTuple):
   keys: training.Keys
   train_data: training.TrainData
   on_host: bool
-  test_data: evaluation.TestData
+  test_data: evaluation.EvaluationData
 
   def initial_state(self) -> training.TrainState:
     """Return the state before the first step, on one device."""

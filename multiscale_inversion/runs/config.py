@@ -13,7 +13,7 @@ from multiscale_inversion.runs import defaults
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
   """Return the configuration's values by their dotted keys."""
-  flat = {}
+  flat: dict[str, Any] = {}
   for key, value in config.items():
     if isinstance(value, ConfigDict):
       flat |= {f'{key}.{inner}': v for inner, v in flatten(value).items()}

@@ -28,14 +28,18 @@ MAX_SEEDS = 1000  # of one program
 class _Registered(OneOf):
   """Names that a module's registry knows; its error says how a file adds one."""
 
+  registry: Any
+
+  def __new__(cls, registry: Any) -> '_Registered':
+    """Take the module, of which `names` and `options` are used."""
+    choices = super().__new__(cls, registry.names)
+    choices.registry = registry
+    return choices
+
   def check(self, what: str, value: Any) -> None:
     """Raise a `UserError` that names `what` for an unknown name."""
     with named_as_keys(name=what):
-      self.choices.options(value)
-
-  def listed(self) -> tuple[str, ...]:
-    """Return the names that there are now."""
-    return self.choices.names()
+      self.registry.options(value)
 
 
 def _check_epochs(key: str, value: Any) -> None:
@@ -188,7 +192,7 @@ class Key(NamedTuple):
     declared: the option that it is, where it belongs to no constructor.
   """
 
-  options: Mapping[str, Option]
+  options: dict[str, Option]
   declared: Option | None = None
 
   def types(self) -> tuple[type, ...]:
@@ -198,7 +202,8 @@ class Key(NamedTuple):
 
   def all(self) -> tuple[Option, ...]:
     """Return all options of this key."""
-    return tuple(self.options.values()) or (self.declared,)
+    declared = () if self.declared is None else (self.declared,)
+    return tuple(self.options.values()) or declared
 
 
 def keys() -> dict[str, Key]:

@@ -16,7 +16,7 @@ from multiscale_inversion.data.checksum import checksum
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import (
   make_folder,
-  open_regular,
+  read_bytes,
   read_json,
   write_bytes,
   write_json,
@@ -296,5 +296,4 @@ def _data_record(dataset: Dataset) -> dict[str, Any]:
 
 
 def _sha256(path: str) -> str:
-  with open_regular(path) as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
+  return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import read_bytes, write_bytes
@@ -39,11 +38,17 @@ def read(path: str, keys: Sequence[str] = ()) -> list[Record]:
   return records
 
 
+def series(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
+  """Return the (epoch, value) pairs of a scalar, where it was recorded and is finite."""
+  pairs = [(record.get('epoch'), record.get(name)) for record in records]
+  return [(epoch, value) for epoch, value in pairs if epoch is not None and value is not None]
+
+
 def drop_later(path: str, step: int) -> int:
   """Drop the records after a step and lines that cannot be read; return how many are left."""
   if not os.path.lexists(path):
     return 0
-  kept = [line for line, record in _lines(path) if record['step'] <= step]
+  kept = [line for line, record in _lines(path) if _step(record) <= step]
   write_bytes(path, b''.join(kept))
   return len(kept)
 
@@ -57,22 +62,27 @@ def _lines(path: str) -> list[tuple[bytes, Record]]:
     if record is None:
       # A power cut or a kill leaves an unfinished last line, which is no reason for a warning.
       unreadable += line is not lines[-1]
-    elif record['step'] > last:
-      last = record['step']
+    elif _step(record) > last:
+      last = _step(record)
       found.append((line, record))
   if unreadable:
     warnings.warn(f'{path}: {unreadable} lines cannot be read and are left out', stacklevel=3)
   return found
 
 
-def _record(line: bytes) -> Any:
+def _step(record: Record) -> int:
+  return int(record['step'] or 0)
+
+
+def _record(line: bytes) -> Record | None:
   """Return the record of a line, or None unless it holds a whole and sound one."""
   try:
     record = json.loads(line.decode('utf-8')) if line.endswith(b'\n') else None
   except (ValueError, RecursionError):
     return None
   sound = (
-      kinds.SCALARS.test(record)
+      isinstance(record, dict)
+      and kinds.SCALARS.test(record)
       and isinstance(record.get('step'), int)
       and record.get('epoch') is not None
   )

@@ -43,8 +43,8 @@ class MetricWriter:
 
   def write(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
     """Append a record; values that are not finite become null in the file."""
-    record = {'step': step, 'epoch': epoch}
-    record |= {k: v if math.isfinite(v) else None for k, v in scalars.items()}
+    values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
+    record = {'step': step, 'epoch': epoch, **values}
     with writing(self._path):
       self._file.write(json.dumps(record) + '\n')
       self._file.flush()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.arrays import HostOrDevice
 from multiscale_inversion.data.normalization import normalize
 
 if TYPE_CHECKING:  # it loads Grain, which only streaming needs
@@ -21,10 +22,10 @@ class TrainData(NamedTuple):
     unlabeled: positions of the unlabeled set D_u, int32.
   """
 
-  images: jax.Array
-  labels: jax.Array
-  labeled: jax.Array
-  unlabeled: jax.Array
+  images: HostOrDevice
+  labels: HostOrDevice
+  labeled: HostOrDevice
+  unlabeled: HostOrDevice
 
 
 class Batch(NamedTuple):
@@ -41,7 +42,7 @@ class Batch(NamedTuple):
   images: jax.Array
   labels: jax.Array
   mask: jax.Array
-  positions: jax.Array | None = None
+  positions: jax.Array
 
 
 def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:
@@ -60,4 +61,5 @@ def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> B
 
 def prepare_batch(raw: 'RawBatch') -> Batch:
   """Normalize the images of a batch that was streamed from the host."""
-  return Batch(normalize(raw.images), raw.labels, raw.mask, raw.positions)
+  rest = (jnp.asarray(values) for values in (raw.labels, raw.mask, raw.positions))
+  return Batch(normalize(raw.images), *rest)

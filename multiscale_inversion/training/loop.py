@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +69,14 @@ class TrainingLoop(abc.ABC):
     """
 
   @abc.abstractmethod
+  def _steps(self, loop_state: LoopState, *data: Any) -> LoopState:
+    """Do the steps of one call of the compiled program, for one seed on one device."""
+
+  @abc.abstractmethod
+  def _diagnosis(self, state: TrainState, *data: Any) -> Metrics:
+    """Measure what `diagnose` returns, for one seed on one device."""
+
+  @abc.abstractmethod
   def _place(self, data: TrainData, keys: Keys) -> None:
     """Put the training set where the steps take it from."""
 
@@ -95,19 +104,21 @@ class ResidentLoop(TrainingLoop):
     """See `TrainingLoop`."""
     return self._compiled_diagnosis(state, self._split, self._keys, *self._images_and_labels)
 
-  def _steps(self, loop_state, split, keys, images, labels, count) -> LoopState:
-    data = TrainData(images, labels, *split)
+  def _steps(self, loop_state: LoopState, *data: Any) -> LoopState:
+    split, keys, images, labels, count = data
+    train_data = TrainData(images, labels, *split)
     epoch = loop_state.state.step // self._sampler.steps_per_epoch
     labeled, unlabeled = self._sampler.epoch(keys.sampling, epoch)
 
     def body(_, loop_state):
       index = loop_state.state.step % self._sampler.steps_per_epoch
-      batch = gather_batch(data, share(labeled[index]), share(unlabeled[index]))
+      batch = gather_batch(train_data, share(labeled[index]), share(unlabeled[index]))
       return advance(self._training_step, loop_state, batch, keys.dropout)
 
     return jax.lax.fori_loop(0, count, body, loop_state)
 
-  def _diagnosis(self, state, split, keys, images, labels) -> Metrics:
+  def _diagnosis(self, state: TrainState, *data: Any) -> Metrics:
+    split, keys, images, labels = data
     step = jnp.maximum(state.step - 1, 0)
     labeled, unlabeled = self._sampler.batch(keys.sampling, step)
     batch = gather_batch(TrainData(images, labels, *split), share(labeled), share(unlabeled))
@@ -134,10 +145,12 @@ class StreamedLoop(TrainingLoop):
     batch = self._batch(max(self._steps_done(state) - 1, 0))
     return self._compiled_diagnosis(state, batch, self._keys)
 
-  def _steps(self, loop_state, raw, keys) -> LoopState:
+  def _steps(self, loop_state: LoopState, *data: Any) -> LoopState:
+    raw, keys = data
     return advance(self._training_step, loop_state, prepare_batch(raw), keys.dropout)
 
-  def _diagnosis(self, state, raw, keys) -> Metrics:
+  def _diagnosis(self, state: TrainState, *data: Any) -> Metrics:
+    raw, keys = data
     batch = prepare_batch(raw)
     return self._training_step.reconstruction_metrics(state, batch, keys.dropout)
 
@@ -155,8 +168,12 @@ class StreamedLoop(TrainingLoop):
   def _stream(self, first_step: int) -> Iterator:
     from multiscale_inversion.data.streaming import stream  # noqa: PLC0415 (it loads Grain)
 
+    images, labels, labeled, unlabeled = self._data
     return stream(
-        *self._data,
+        images,
+        labels,
+        labeled,
+        unlabeled,
         self._sampler,
         self._sampling_key,
         self._training_step.num_steps,

@@ -93,14 +93,15 @@ def create_state(
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
   _check_network(network, variables, sample)
-  variables = {name: variables.get(name, {}) for name in _COLLECTIONS}
+  params, batch_stats = (variables.get(name, {}) for name in _COLLECTIONS)
+  variables = {'params': params, 'batch_stats': batch_stats}
   memory = {}
   if objective is not None:
     num_layers = network.bind(variables).num_layers()
     memory = objective.init(InitialContext(variables, num_train, network.num_classes, num_layers))
     objective.averaged(memory, variables)  # refused now, not after an epoch
   opt_state = optimizer.init(variables['params'])
-  return TrainState(jnp.zeros((), jnp.int32), *variables.values(), opt_state, memory)
+  return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, memory)
 
 
 def _check_network(network: Network, variables: Any, sample: jax.Array) -> None:

@@ -83,7 +83,8 @@ class TrainingStep:
       if self.objective.inverts:
         measured |= metrics_lib.reconstruction_metrics(inversion)
       count = parallel.num_devices()
-      measured |= {name: metrics_lib.single(v, 1 / count) for name, v in output.scalars.items()}
+      scalars = output.scalars or {}
+      measured |= {name: metrics_lib.single(v, 1 / count) for name, v in scalars.items()}
       share = jnp.mean(output.values) / count
       return share, (measured, merge_updates(inversion.auxiliary), output.to_remember)
 
@@ -155,13 +156,9 @@ class TrainingStep:
       batch_size: N.
       image_shape: (H, W, C) of the images.
     """
-    of_type = lambda dtype, *shape: jax.ShapeDtypeStruct((batch_size, *shape), dtype)
-    batch = Batch(
-        of_type(jnp.float32, *image_shape),
-        of_type(jnp.int32),
-        of_type(jnp.float32),
-        of_type(jnp.int32),
-    )
+    each = jnp.zeros(batch_size, jnp.int32)
+    images = lambda: jnp.zeros((batch_size, *image_shape), jnp.float32)
+    batch = jax.eval_shape(lambda: Batch(images(), each, each.astype(jnp.float32), each))
     _, measured = parallel.eval_shape(self, state, batch, jax.random.key(0))
     return jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), measured)
 

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import chex
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from multiscale_inversion.data.augmentation.weak import flip_where
 from multiscale_inversion.options import Range, Share, checked
 
 MAX_ROTATION = 30  # degrees
@@ -29,6 +30,7 @@ MAX_ZOOM = 1.3  # a factor, or its inverse
 ENHANCEMENT = (0.05, 1.95)  # of sharpness and color; below 1 is blur, and gray
 BITS = (4, 8)  # of posterize, below the second
 THRESHOLD = (0.0, 1.0)  # of solarize
+LUMA = (0.2989, 0.5870, 0.1140)  # weights of red, green and blue, ITU-R BT.601
 
 _MOVES = ('rotation', 'shear_x', 'shear_y', 'translation_x', 'translation_y', 'zoom')
 _PIXELS = ('sharpness', 'solarize', 'posterize', 'color')
@@ -49,19 +51,19 @@ class Draws(NamedTuple):
     color: weight of the image against its luma (1).
   """
 
-  rotation: jax.Array
-  shear_x: jax.Array
-  shear_y: jax.Array
-  translation_x: jax.Array
-  translation_y: jax.Array
-  zoom: jax.Array
-  sharpness: jax.Array
-  solarize: jax.Array
-  posterize: jax.Array
-  color: jax.Array
+  rotation: jax.typing.ArrayLike
+  shear_x: jax.typing.ArrayLike
+  shear_y: jax.typing.ArrayLike
+  translation_x: jax.typing.ArrayLike
+  translation_y: jax.typing.ArrayLike
+  zoom: jax.typing.ArrayLike
+  sharpness: jax.typing.ArrayLike
+  solarize: jax.typing.ArrayLike
+  posterize: jax.typing.ArrayLike
+  color: jax.typing.ArrayLike
 
 
-NEUTRAL = Draws(0, 0, 0, 0, 0, 1, 1, 2, 0, 1)
+NEUTRAL = Draws(*map(np.float32, (0, 0, 0, 0, 0, 1, 1, 2, 0, 1)))
 
 
 @checked
@@ -88,8 +90,7 @@ def strong(
     chex.assert_rank(images, 4)
     flip_key, draw_key, cut_key = jax.random.split(key, 3)
     if flip:
-      flipped = jax.random.bernoulli(flip_key, 0.5, (len(images), 1, 1, 1))
-      images = jnp.where(flipped, pix.flip_left_right(images), images)
+      images = flip_where(jax.random.bernoulli(flip_key, 0.5, [len(images)]), images)
     drawn = draw(draw_key, len(images), num_operations, colored=images.shape[-1] == 3)
     return cut(cut_key, apply(drawn, images))
 
@@ -185,11 +186,11 @@ def apply(drawn: Draws, images: jax.Array) -> jax.Array:
   per_image = {name: getattr(drawn, name)[:, None, None, None] for name in _PIXELS}
   images = images + (1 - per_image['sharpness']) * (smooth(images) - images)
   pixels = jnp.clip((images + 1) / 2, 0, 1)
-  pixels = pix.solarize(pixels, per_image['solarize'])
+  pixels = jnp.where(pixels < per_image['solarize'], pixels, 1 - pixels)
   pixels = _posterize(pixels, per_image['posterize'])
   images = 2 * pixels - 1
   if images.shape[-1] == 3:
-    gray = pix.rgb_to_grayscale(images, keep_dims=True)
+    gray = jnp.tensordot(images, jnp.array(LUMA, images.dtype), 1)[..., None]
     images = jnp.clip(images + (1 - per_image['color']) * (gray - images), -1, 1)
   return images
 
@@ -203,8 +204,6 @@ def move(image: jax.Array, drawn: Draws) -> jax.Array:
     image: shape [H, W, C].
     drawn: this image's parameters, scalars.
   """
-  # jax.scipy's map_coordinates: dm_pix's interpolation, of the channels too, took 70 times as long
-  # on a CPU, in a trial.
   height, width, _ = image.shape
   rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing='ij')
   y = rows - (height - 1) / 2 - drawn.translation_y * height
@@ -231,8 +230,8 @@ def smooth(images: jax.Array) -> jax.Array:
   # Sums of shifted images: on a CPU a convolution took several times as long, in a trial.
   _, height, width, _ = images.shape
   padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
-  rows = sum(padded[:, i : i + height] for i in range(3))
-  total = sum(rows[:, :, j : j + width] for j in range(3))
+  rows = padded[:, :height] + padded[:, 1 : 1 + height] + padded[:, 2 : 2 + height]
+  total = rows[:, :, :width] + rows[:, :, 1 : 1 + width] + rows[:, :, 2 : 2 + width]
   return (total + 4 * images) / 13
 
 

@@ -4,11 +4,10 @@ Pixels that move in over a border take the border's value, because zero is an im
 the background of a digit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import chex
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 
@@ -55,10 +54,18 @@ def shift(max_shift: MaxShift | None = None) -> Augmentation:
     count, *shape = images.shape
     margin = default_shift(min(shape[:2])) if max_shift is None else max_shift
     padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode='edge')
-    crop = lambda key, image: pix.random_crop(key, image, tuple(shape))
+    crop = lambda key, image: _random_crop(key, image, shape)
     return jax.vmap(crop)(jax.random.split(key, count), padded)
 
   return augment
+
+
+def _random_crop(key: jax.Array, image: jax.Array, shape: Sequence[int]) -> jax.Array:
+  """Cut a window of the given shape out of an image, at a uniformly random position."""
+  room = [size - wanted + 1 for size, wanted in zip(image.shape, shape, strict=True)]
+  keys = jax.random.split(key, len(room))
+  starts = [jax.random.randint(own, (), 0, count) for own, count in zip(keys, room, strict=True)]
+  return jax.lax.dynamic_slice(image, starts, shape)
 
 
 def default_shift(edge: int) -> int:
@@ -76,10 +83,20 @@ def flip(probability: Share = 0.5) -> Augmentation:
 
   def augment(key, images):
     chex.assert_rank(images, 4)
-    flip_some = lambda key, image: pix.random_flip_left_right(key, image, probability=probability)
-    return jax.vmap(flip_some)(jax.random.split(key, len(images)), images)
+    keys = jax.random.split(key, len(images))
+    return flip_where(jax.vmap(lambda own: jax.random.bernoulli(own, probability))(keys), images)
 
   return augment
+
+
+def flip_where(chosen: jax.Array, images: jax.Array) -> jax.Array:
+  """Exchange left and right in the chosen images.
+
+  Args:
+    chosen: bool, shape [N].
+    images: shape [N, H, W, C].
+  """
+  return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images)
 
 
 def flip_shift(max_shift: MaxShift | None = None, probability: Share = 0.5) -> Augmentation:

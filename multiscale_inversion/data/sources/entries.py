@@ -92,7 +92,8 @@ def _words(name: str) -> list[str]:
   """The words of a name in lower case, without fillers."""
   apart = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
   words = re.findall(r'[^\W\d_]+', apart.lower())
-  return [bare for word in words if (bare := _WORD.fullmatch(word)[1])]
+  bare = (_WORD.fullmatch(word) for word in words)
+  return [match[1] for match in bare if match and match[1]]
 
 
 def is_hidden(name: str) -> bool:

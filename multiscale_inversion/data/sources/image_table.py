@@ -1,6 +1,7 @@
 """A CSV file that lists images and their labels."""
 
 import csv
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -65,14 +66,14 @@ def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
     with io.TextIOWrapper(open_regular(table), encoding='utf-8-sig', newline='') as file:
       head = file.readline()
       delimiter = max(_DELIMITERS, key=head.count)
-      form = {'delimiter': delimiter, 'skipinitialspace': True}
-      columns = [cell.strip().lower() for cell in next(csv.reader([head], **form), [])]
+      parse = functools.partial(csv.reader, delimiter=delimiter, skipinitialspace=True)
+      columns = [cell.strip().lower() for cell in next(parse([head]), [])]
       if any(columns.count(name) != 1 for name in ('file', 'label')) or columns.count('split') > 1:
         raise UserError(
             f'{table}, line 1: {head.strip()!r}; allowed: the names of the columns, file,label or '
             'file,label,split, each once'
         )
-      reader = csv.reader(file, **form)
+      reader = parse(file)
       for cells in reader:
         if any(map(str.strip, cells)):
           row = dict(zip(columns, map(str.strip, cells), strict=False))

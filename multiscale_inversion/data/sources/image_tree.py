@@ -48,9 +48,10 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
   for part in (TRAIN, TEST):
     tree.add(parts[part], _subfolders(os.path.join(folder, parts[part])), part == TEST)
   train, test = (
-      {e.label for e in tree.entries if e.is_test == is_test} for is_test in (False, True)
+      {e.label for e in tree.entries if e.label is not None and e.is_test == is_test}
+      for is_test in (False, True)
   )
-  for label in sorted(test - train - {None}):
+  for label in sorted(test - train):
     raise UserError(
         f'{os.path.join(folder, parts[TEST], label)}: a class without images in '
         f'{parts[TRAIN]}',

@@ -96,21 +96,25 @@ def read(
     return _read(path, size, channels, max_megapixels)
 
 
+class _LargeError(Exception):
+  """An image is too large to be decoded beside others."""
+
+
 def _read(
     path: str,
     size: tuple[int, int],
     channels: int,
     max_megapixels: float,
     most_pixels: float = math.inf,
-) -> np.ndarray | None:
-  """As `read`; None if decoding would hold more than so many pixels."""
+) -> np.ndarray:
+  """Read as `read` does; raise `_LargeError` if decoding would hold more than so many pixels."""
   height, width = size
   try:
     with open_regular(path) as file:
       picture = _picture(file, max(size))
       _check_size(picture.size, max_megapixels)
       if _pixels_held(picture) > most_pixels:
-        return None
+        raise _LargeError
       image = _upright(picture)
       del picture  # which may hold pixels of its own
       if image.mode == 'RGB' and channels == 1:
@@ -120,7 +124,7 @@ def _read(
       if image.mode != _MODES[channels]:
         image = image.convert(_MODES[channels])
       return np.asarray(image).reshape(height, width, channels)
-  except UnreadableImage:
+  except (UnreadableImage, _LargeError):
     raise
   except Exception as error:  # Pillow raises whatever a damaged file makes it stumble over
     raise UnreadableImage(_reason(path, error)) from error
@@ -156,7 +160,7 @@ def _upright(picture: Png | _Jpeg) -> Image.Image:
   image = picture.decode()
   turn = None
   with contextlib.suppress(Exception):  # Damaged EXIF data are no reason to lose the picture.
-    turn = _TURNS.get(picture.image.getexif().get(ExifTags.Base.Orientation))
+    turn = _TURNS.get(picture.image.getexif().get(ExifTags.Base.Orientation, 1))
   return image if turn is None else image.transpose(turn)
 
 
@@ -203,13 +207,12 @@ def read_all(
   def decode(index: int, most_pixels: float = math.inf) -> bool:
     """Whether the image was dealt with."""
     try:
-      image = _read(paths[index], size, channels or 3, max_megapixels, most_pixels)
+      images[index] = _read(paths[index], size, channels or 3, max_megapixels, most_pixels)
     except UnreadableImage as error:
       reasons[index] = str(error)
-      return True
-    if image is not None:
-      images[index] = image
-    return image is not None
+    except _LargeError:
+      return False
+    return True
 
   pool = concurrent.futures.ThreadPoolExecutor()  # Decoding and resizing release the GIL.
   with _without_warnings():
@@ -219,7 +222,7 @@ def read_all(
       pool.shutdown(cancel_futures=True)
     # In this thread: every other one would keep the memory of its largest image.
     for index in np.flatnonzero(~np.array(done, bool)):
-      decode(index)
+      decode(int(index))
   readable = np.array([reason is None for reason in reasons], bool)
   skipped = [Skipped(p, reason) for p, reason in zip(paths, reasons, strict=True) if reason]
   if skipped:

@@ -7,10 +7,11 @@ refuses files whose text or color profile is long.
 
 import bisect
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -65,8 +66,8 @@ class Png:
     """
     if self._depth == 16:
       return self._of_16_bits()
-    image = self.image
-    image.load()
+    self.image.load()
+    image: Image.Image = self.image
     if image.mode == '1':
       image = image.convert('L')
     if self._transparent is not None:
@@ -107,13 +108,13 @@ class Png:
     if self._color_type == GREY:
       self.image.load()
       return [self.image]
-    planes = []
+    planes: list[Image.Image] = []
     for raw in _RAW[self._color_type]:
       image = self.image
       if planes:
         self._pixels.seek(0)
         image = PngImagePlugin.PngImageFile(self._pixels)
-      image.tile = [(*tile[:3], raw) for tile in image.tile]
+      image.tile = [tile._replace(args=raw) for tile in image.tile]
       image.load()
       planes.append(image)
     return planes
@@ -146,7 +147,7 @@ class _Chunks(NamedTuple):
   """
 
   file_size: int
-  kept: 'Parts'
+  kept: BinaryIO
   depth: int
   color_type: int
   transparent: np.ndarray | None
@@ -179,7 +180,8 @@ def _scan(file: BinaryIO) -> _Chunks:
     at = following
   if transparent is not None and len(transparent) != (1 if color_type == GREY else 3):
     transparent = None
-  return _Chunks(end, Parts(file, parts), depth, color_type, transparent)
+  kept = io.BufferedReader(Parts(file, parts))
+  return _Chunks(end, kept, depth, color_type, transparent)
 
 
 def _key_of_orientation(kind: bytes, content: bytes, checksum: bytes) -> bytes | None:
@@ -208,17 +210,15 @@ def _is_short(compressed: bytes) -> bool:
 
 
 class Parts(io.RawIOBase):
-  """Some parts of a file, one behind the other, as a file that is read."""
+  """Some parts of a file, one behind the other, as a raw file."""
 
   def __init__(self, file: BinaryIO, parts: list[tuple[int, int]]):
     """Take the parts, each from a first byte to the one behind its last."""
     self._file = file
-    self._starts, self._parts, length = [], [], 0
-    for start, end in parts:
-      self._starts.append(length)
-      self._parts.append((start, end))
-      length += end - start
-    self._length, self._at = length, 0
+    self._parts = parts
+    lengths = (end - start for start, end in parts)
+    *self._starts, self._length = itertools.accumulate(lengths, initial=0)
+    self._at = 0
 
   def readable(self) -> bool:
     """Return True."""
@@ -228,31 +228,23 @@ class Parts(io.RawIOBase):
     """Return True."""
     return True
 
-  def tell(self) -> int:
-    """Return the position among the parts' bytes."""
-    return self._at
-
   def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
     """Move to a position among the parts' bytes."""
     self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
     return self._at
 
-  def read(self, size: int = -1) -> bytes:
-    """Read so many bytes, fewer at the end; all that are left unless a size is given."""
-    left = max(0, self._length - self._at)
-    left = left if size is None or size < 0 else min(size, left)
-    pieces = []
-    while left:
-      index = bisect.bisect_right(self._starts, self._at) - 1
-      start, end = self._parts[index]
-      self._file.seek(start + self._at - self._starts[index])
-      piece = self._file.read(min(left, end - start - (self._at - self._starts[index])))
-      if not piece:
-        break
-      pieces.append(piece)
-      left -= len(piece)
-      self._at += len(piece)
-    return b''.join(pieces)
+  def readinto(self, buffer: Any) -> int:
+    """Read into a buffer from the part at the position; return the number of bytes."""
+    if self._at >= self._length:
+      return 0
+    index = bisect.bisect_right(self._starts, self._at) - 1
+    start, end = self._parts[index]
+    done = self._at - self._starts[index]
+    self._file.seek(start + done)
+    piece = self._file.read(min(len(buffer), end - start - done))
+    buffer[: len(piece)] = piece
+    self._at += len(piece)
+    return len(piece)
 
 
 def _on_white(image: Image.Image, mode: str) -> Image.Image:

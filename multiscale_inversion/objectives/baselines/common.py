@@ -5,11 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.objectives.objective import Objective
+from multiscale_inversion.objectives.objective import Objective, Reduction
 from multiscale_inversion.objectives.paper import labeled_cross_entropy
 
 
-def labeled_cross_entropy_alone(reduction: str) -> Objective:
+def labeled_cross_entropy_alone(reduction: Reduction) -> Objective:
   """Return the cross-entropy of labeled observations, in nats, to which methods add their loss."""
   return Objective([(1.0, labeled_cross_entropy(reduction))], inverts=False)
 
