@@ -84,7 +84,7 @@ def information(logits: jax.Array, mask: jax.Array) -> jax.Array:
   mask = as_shaped(mask, 'mask', logits.shape[:1])
   log_probabilities = jax.nn.log_softmax(logits, axis=-1)
   log_mean = jax.lax.stop_gradient(_log_mean(log_probabilities, mask))
-  return jnp.sum(jnp.exp(log_probabilities) * (log_mean - log_probabilities), axis=-1)
+  return jnp.sum(jnp.exp(log_probabilities) * (log_mean[None] - log_probabilities), axis=-1)
 
 
 def _log_mean(log_probabilities: jax.Array, mask: jax.Array) -> jax.Array:

@@ -16,6 +16,10 @@ if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11
 import jax
 import pytest
 
+# Shapes meet only where the code says so: a vector beside a batch is a mistake more often than not.
+# Types may be promoted: optax compares whole steps with the schedule's floating-point numbers.
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
 
 @pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
 def pytest_xdist_auto_num_workers():

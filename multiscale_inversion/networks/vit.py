@@ -47,7 +47,7 @@ class PatchEmbedding(nn.Module):
     common = functions.kernel_options(self.initializer, self.dtype)
     z = nn.Dense(self.width, name='patches', **common)(z)
     places = self.param('places', nn.initializers.normal(0.02), z.shape[1:])
-    return z + places.astype(z.dtype)
+    return z + places[None].astype(z.dtype)
 
 
 class EncoderBlock(nn.Module):

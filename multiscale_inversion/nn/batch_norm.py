@@ -55,13 +55,14 @@ class BatchNorm(nn.Module):
     dtype = x.dtype
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
     features = x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones, (features,))
-    bias = self.param('bias', nn.initializers.zeros, (features,))
+    each = lambda values: jnp.expand_dims(values, range(x.ndim - 1))  # [C] beside x
+    scale = each(self.param('scale', nn.initializers.ones, (features,)))
+    bias = each(self.param('bias', nn.initializers.zeros, (features,)))
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
     running_variance = self.variable('batch_stats', 'var', jnp.ones, (features,))
-    running_deviation = jnp.sqrt(running_variance.value + self.epsilon)
+    running_deviation = each(jnp.sqrt(running_variance.value + self.epsilon))
     if not train:
-      normalized = (x - running_mean.value) / running_deviation
+      normalized = (x - each(running_mean.value)) / running_deviation
       return (normalized * scale + bias).astype(dtype)
 
     mean, variance = _moments(x, self.axis_name)
@@ -69,7 +70,7 @@ class BatchNorm(nn.Module):
       keep = self.momentum
       running_mean.value = keep * running_mean.value + (1 - keep) * mean
       running_variance.value = keep * running_variance.value + (1 - keep) * variance
-    inverse_deviation = 1 / jnp.sqrt(variance + self.epsilon)
+    mean, inverse_deviation = each(mean), each(1 / jnp.sqrt(variance + self.epsilon))
     if inverse and self.inverse_mode == 'frozen':
       mean, inverse_deviation = hold_in_inverse(mean), hold_in_inverse(inverse_deviation)
     if inverse and self.inverse_mode == 'running':
@@ -84,12 +85,13 @@ class BatchNorm(nn.Module):
 def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
   """Return the mean and the (biased) variance of each feature, over the batch on all devices."""
   axes = tuple(range(x.ndim - 1))
-  mean = jnp.mean(x, axes)
+  mean = jnp.mean(x, axes, keepdims=True)
   # Two passes: E[x^2] - E[x]^2 cancels where the mean is much larger than the deviation.
   variance = jnp.mean(jnp.square(x - mean), axes)
+  mean = mean.reshape(-1)
   if axis_name is None:
     return mean, variance
   # One message for each layer: the devices' moments, joined by the law of total variance.
   means, variances = jax.lax.all_gather(jnp.stack([mean, variance]), axis_name, axis=1)
   mean = jnp.mean(means, 0)
-  return mean, jnp.mean(variances + jnp.square(means - mean), 0)
+  return mean, jnp.mean(variances + jnp.square(means - mean[None]), 0)

@@ -60,7 +60,8 @@ class Conv(nn.Module):
       x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     y = convolve(x, kernel, self.padding, self.implementation)
     if self.use_bias:
-      y = y + self.param('bias', nn.initializers.zeros, (self.features,)).astype(y.dtype)
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y = y + jnp.expand_dims(bias, range(y.ndim - 1)).astype(y.dtype)
     return y
 
 

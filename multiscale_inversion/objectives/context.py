@@ -17,7 +17,8 @@ class Context(NamedTuple):
 
   Attributes:
     images: the batch's observations, normalized, before any augmentation, shape [N, ...].
-    positions: indices of the observations in the training set, int32, shape [N].
+    positions: indices of the observations in the training set, int32, shape [N];
+      None if the batch does not say.
     inputs: what the network saw, z^(0): `images`, weakly augmented.
     step: number of steps done, an int32 scalar.
     progress: the share of the training that is done, a float32 scalar in [0, 1).
@@ -32,7 +33,7 @@ class Context(NamedTuple):
   """
 
   images: jax.Array
-  positions: jax.Array
+  positions: jax.Array | None
   inputs: jax.Array
   step: jax.Array
   progress: jax.Array

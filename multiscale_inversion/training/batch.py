@@ -42,7 +42,7 @@ class Batch(NamedTuple):
   images: jax.Array
   labels: jax.Array
   mask: jax.Array
-  positions: jax.Array
+  positions: jax.Array | None = None
 
 
 def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:

@@ -84,14 +84,14 @@ def test_branches(branched):
   widths = {'shared:0': 3, 'branch': 3, 'shared:1': 3, 'inner': 4, 'inner/dense': 4}
   found = jax.jit(lambda x: invert_module(module, variables, x, [*widths]))(x)
   p = variables['params']
-  dense = lambda name, z: z @ p[name]['kernel'] + p[name]['bias']
+  dense = lambda name, z: z @ p[name]['kernel'] + p[name]['bias'][None]
 
   def by_hand(x, added):
     y = jnp.tanh(dense('shared', x) + added['shared:0'])
     y = y + dense('branch', jnp.sin(x)) + added['branch']
     y = jnp.tanh(dense('shared', y) + added['shared:1'])
     inner = p['inner']['dense']
-    y = y @ inner['kernel'] + inner['bias'] + added['inner/dense']
+    y = y @ inner['kernel'] + inner['bias'][None] + added['inner/dense']
     return dense('head', jnp.tanh(y) + added['inner'])
 
   problems.assert_inverted(found, by_hand, x, widths)

@@ -111,7 +111,7 @@ class Inquisitive(nnx.Module):
     assert isinstance(self.first, nnx.Linear) and not callable(self.table)
     assert repr(type(self.first)) == repr(nnx.Linear)
     assert next(iter(inspect.signature(self.first.__call__).parameters)) == 'inputs'
-    return self.second(jnp.tanh(self.first(x)) * self.table.values[...])
+    return self.second(jnp.tanh(self.first(x)) * self.table.values[...][None])
 
 
 class Table(nnx.Module):
@@ -129,7 +129,7 @@ def test_branches(x):
   model = Branched(nnx.Rngs(0))
   widths = {'shared:0': 3, 'branch': 3, 'shared:1': 3, 'inner': 4, 'inner/dense': 4}
   found = nnx.jit(lambda model, x: invert_nnx_module(model, x, [*widths], scale=0.5))(model, x)
-  dense = lambda module, z: z @ module.kernel[...] + module.bias[...]
+  dense = lambda module, z: z @ module.kernel[...] + module.bias[...][None]
 
   def by_hand(x, added):
     y = jnp.tanh(dense(model.shared, x) + added['shared:0']) * 0.5
@@ -257,7 +257,7 @@ def test_an_inversion_inside_a_submodule(x):
   found = invert_nnx_module(model, x, ['inner/dense', 'inner'])
   kernel, bias = (model.inner.dense.kernel[...], model.inner.dense.bias[...])
   entering = jnp.tanh(model.shared(jnp.tanh(model.shared(x)) + model.branch(jnp.sin(x))))
-  dense = entering @ kernel + bias
+  dense = entering @ kernel + bias[None]
   np.testing.assert_allclose(found.activations[1], dense, rtol=1e-12)
   inner = jnp.tanh(dense) + (dense @ kernel.T).sum()
   np.testing.assert_allclose(found.activations[2], inner, rtol=1e-12)

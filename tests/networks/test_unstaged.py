@@ -66,13 +66,14 @@ def test_inverse_is_the_transposed_jacobian(x, train):
   network = Network()
   variables = draw(network, x)
   p, running = variables['params']['module'], variables['batch_stats']['module']['norm']
-  dense = lambda name, z: z @ p[name]['kernel'] + p[name]['bias']
+  dense = lambda name, z: z @ p[name]['kernel'] + p[name]['bias'][None]
 
   def by_hand(x, added):
     x = x.reshape(4, 6)
     first = dense('first', x) + added['first']
     mean, var = (first.mean(0), first.var(0)) if train else (running['mean'], running['var'])
-    z = (first - mean) / jnp.sqrt(var + 1e-5) * p['norm']['scale'] + p['norm']['bias']
+    mean, var, scale, bias = (v[None] for v in (mean, var, p['norm']['scale'], p['norm']['bias']))
+    z = (first - mean) / jnp.sqrt(var + 1e-5) * scale + bias
     second = dense('second', jnp.concatenate([x, jnp.tanh(z)], -1)) + added['second']
     logits = dense('head', jnp.concatenate([jnp.tanh(second), z], -1))
     return logits, (first, second)

@@ -52,7 +52,7 @@ def ensemble(decay: float) -> ContextTerm:
     # A batch may hold an image twice, if there are fewer labels than places. Both places then get
     # the mean of its predictions, as which of two values remains is undefined on some backends.
     positions = to_remember['positions']
-    same = positions[:, None] == positions
+    same = positions[:, None] == positions[None]
     first = jnp.argmax(same, axis=1)
     share = same / jnp.sum(same, axis=1, keepdims=True)
     return {
