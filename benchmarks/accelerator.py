@@ -24,7 +24,7 @@ OBJECTIVES = ('supervised', 'multiscale')
 
 
 def jax_turn(network, objective, precision_name, batch, num_steps):
-  """Queues `num_steps` compiled steps and waits for the last."""
+  """Queue `num_steps` compiled steps and wait for the last."""
   training_step, state = make_training(*NETWORKS[network], objective, precision_name)
   held = [state]
   step = jax.jit(training_step, donate_argnums=0)
@@ -38,7 +38,7 @@ def jax_turn(network, objective, precision_name, batch, num_steps):
 
 
 def torch_turn(network, objective, precision_name, batch, num_steps):
-  """The same in PyTorch."""
+  """Measure the same in PyTorch."""
   import torch  # noqa: PLC0415 (only where it is a contestant)
 
   from benchmarks import torch_step  # noqa: PLC0415
@@ -61,7 +61,7 @@ def torch_turn(network, objective, precision_name, batch, num_steps):
 
 @functools.cache
 def peak(precision_name: str, size: int) -> float:
-  """Operations per second of a product of two square matrices."""
+  """Return the operations per second of a product of two square matrices."""
   matmul, dtype = precision.get(precision_name)
   a = jax.random.normal(jax.random.key(0), (size, size), dtype or jnp.float32)
   with jax.default_matmul_precision(matmul):
@@ -72,12 +72,12 @@ def peak(precision_name: str, size: int) -> float:
 
 @functools.cache
 def _flops(network: str, objective: str, batch_size: int) -> float:
-  """Operations of a step, the same in every precision."""
+  """Return the number of operations of a step, the same in every precision."""
   return arithmetic(*NETWORKS[network], objective, make_batch(batch_size))
 
 
 def compare(network, precision_name, batch_size, arguments):
-  """One network, precision and batch size."""
+  """Measure one network in one precision with one batch size."""
   batch = make_batch(batch_size)
   what = (precision_name, batch, arguments.steps)
   turns = {objective: jax_turn(network, objective, *what) for objective in OBJECTIVES}
@@ -100,7 +100,7 @@ def compare(network, precision_name, batch_size, arguments):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--networks', nargs='+', default=list(NETWORKS), choices=list(NETWORKS))
   parser.add_argument('--precisions', nargs='+', default=list(precision.NAMES))

@@ -27,7 +27,7 @@ NETWORKS = {
 
 
 def make_batch(size: int, seed: int = 0) -> training.Batch:
-  """A batch of random images, half of them labeled."""
+  """Return a batch of random images, half of them labeled."""
   random = np.random.RandomState(seed)
   mask = (np.arange(size) < size // 2).astype(np.float32)
   labels = np.where(mask > 0, random.randint(10, size=size), -1).astype(np.int32)
@@ -47,7 +47,7 @@ def make_training(network: str, options, objective: str, precision_name='float32
 
 
 def jax_step(network: str, objective: str, batch: training.Batch, implementation=None):
-  """A compiled step; call it to do one. With the implementation given, for all 3x3 kernels."""
+  """Return a function that does a compiled step, with one implementation for all 3x3 kernels."""
   with forced(implementation):
     training_step, state = make_training(*NETWORKS[network], objective)
     step = jax.jit(training_step).lower(state, batch, jax.random.key(1)).compile()
@@ -80,14 +80,14 @@ class forced:  # noqa: N801
 
 
 def torch_step(network: str, objective: str, batch: training.Batch):
-  """The same in PyTorch."""
+  """Return the same step in PyTorch."""
   from benchmarks import torch_step as peer  # noqa: PLC0415 (only where it is a contestant)
 
   return functools.partial(peer.make_step(torch_layers(network), objective), *torch_inputs(batch))
 
 
 def torch_layers(network: str):
-  """The network in PyTorch."""
+  """Return the network in PyTorch."""
   import torch  # noqa: PLC0415
 
   from benchmarks import torch_step as peer  # noqa: PLC0415
@@ -108,7 +108,7 @@ def torch_inputs(batch: training.Batch):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'  # read when PyTorch is imported
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--networks', nargs='+', default=list(NETWORKS), choices=list(NETWORKS))

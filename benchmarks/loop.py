@@ -39,7 +39,7 @@ class Turns:
     self.bare_steps = dict.fromkeys(bare, 0)
 
   def __call__(self, step):
-    """Takes the turn that ends at this step; asks for no stop."""
+    """Take the turn that ends at this step, and ask for no stop."""
     now = time.perf_counter()
     if self._last is not None and self._last[1] >= self._skip:
       elapsed = now - self._last[0]
@@ -55,7 +55,7 @@ class Turns:
     return False
 
   def result(self):
-    """Steps per second of all, and the ratio to the fastest bare one."""
+    """Return the steps per second of each, and the ratio to the fastest bare one."""
     loop = self.run_steps / self.run_seconds
     bare = {name: self.bare_steps[name] / self.bare_seconds[name] for name in self._bare}
     return {
@@ -99,7 +99,7 @@ def bare_steps(setup):
 
 
 def measure(config, repetitions):
-  """Runs the configuration, with the bare step in between."""
+  """Run the configuration, with the bare step in between."""
   setup = setup_lib.build(resolve(config))
   bare = bare_steps(setup)
   results = []
@@ -124,7 +124,7 @@ def measure_both(epochs, repetitions):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--epochs', type=int, default=8)
   parser.add_argument('--repetitions', type=int, default=3)

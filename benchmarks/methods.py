@@ -20,7 +20,7 @@ def make(name: str, num_steps: int):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--steps', type=int, default=10)

@@ -32,7 +32,7 @@ def make(config, placement):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--rounds', type=int, default=9)
   parser.add_argument('--out')

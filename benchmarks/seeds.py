@@ -41,7 +41,7 @@ def make(edge, num_steps, count, mode):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--settings', nargs='+', default=list(SETTINGS), choices=list(SETTINGS))
   parser.add_argument('--counts', nargs='+', type=int, default=[4])

@@ -19,7 +19,7 @@ BLOCKS = (1, 2, 4, 8)
 
 
 def lower(network, options, objective, batch, implementation=None, rematerialize=False):
-  """The lowered step, and its state."""
+  """Return the lowered step and its state."""
   with forced(implementation):
     training_step, state = make_training(network, options, objective, rematerialize=rematerialize)
     return jax.jit(training_step).lower(state, batch, jax.random.key(1)), state
@@ -58,7 +58,7 @@ def compare(network, options, batch, rounds, rematerialize=True):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--batch_size', type=int, default=50)

@@ -176,7 +176,7 @@ _TABLES = {
 
 
 def render(path: str) -> str:
-  """The tables of a result file, and on which machine it was measured."""
+  """Return the tables of a result file, and on which machine it was measured."""
   result = files.read_json(path)
   hardware, versions = result['hardware'], result['versions']
   device = hardware['processor'] if hardware['platform'] == 'cpu' else hardware['device']
@@ -187,7 +187,7 @@ def render(path: str) -> str:
 
 
 def main() -> int:
-  """Runs the program; returns its exit status."""
+  """Run the program; return its exit status."""
   try:
     for path in sys.argv[1:]:
       if not renew(path, {'benchmark': render}):

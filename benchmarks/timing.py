@@ -16,7 +16,7 @@ from multiscale_inversion.runs import environment
 def interleave(
     contestants: Mapping[str, Callable[[], Any]], rounds: int
 ) -> dict[str, dict[str, float]]:
-  """Times contestants in turn, so that a machine's other load meets all of them.
+  """Time contestants in turn, so that the machine's other load meets all of them.
 
   Args:
     contestants: functions that return when their work is done; each is called once before.
@@ -45,12 +45,12 @@ def interleave(
 
 
 def ratio(times: Mapping[str, Mapping[str, float]], one: str, other: str) -> float:
-  """The ratio of two contestants' medians."""
+  """Return the ratio of two contestants' medians."""
   return times[one]['median_s'] / times[other]['median_s']
 
 
 def publish(benchmark: str, measured: Any, out: str | None, packages: tuple[str, ...] = ()) -> None:
-  """Prints a result with its command, hardware and versions, and writes it to a file."""
+  """Print a result with its command, hardware and versions, and write it to a file."""
   command = shlex.join(['python', '-m', f'benchmarks.{benchmark}', *sys.argv[1:]])
   result = {
       'benchmark': benchmark,

@@ -54,7 +54,7 @@ def _pool(z, size):
 
 
 def large_cnn_layers(channels: int, num_classes: int, width: int = 96) -> nn.ModuleList:
-  """The Large CNN."""
+  """Return the Large CNN."""
   layers = []
   for multiple, size, padding, pool in large_cnn.LAYERS:
     features = multiple * width
@@ -80,7 +80,7 @@ def resnet_layers(
 def make_step(
     layers: nn.ModuleList, objective: str, dtype: torch.dtype = torch.float32
 ) -> Callable[..., torch.Tensor]:
-  """Returns the step `(images [N, C, H, W], labels [N], mask [N]) -> loss`, which updates `layers`.
+  """Return the step `(images [N, C, H, W], labels [N], mask [N]) -> loss`, which updates `layers`.
 
   Args:
     layers: the network.

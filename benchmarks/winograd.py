@@ -55,7 +55,7 @@ def _torch(x, k, g):
 
 
 def measure(edge, channels, features, rounds):
-  """All ways for one shape."""
+  """Measure all implementations for one shape."""
   random = np.random.RandomState(0)
   x, k, g = (
       jnp.asarray(random.standard_normal(shape), jnp.float32)
@@ -87,7 +87,7 @@ def measure(edge, channels, features, rounds):
 
 
 def main():
-  """Runs the benchmark."""
+  """Run the benchmark."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--out')

@@ -16,7 +16,7 @@ from experiments import defaults
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = defaults.get_config()
   config.data.name = 'cifar10'
   config.data.num_labeled = 4000

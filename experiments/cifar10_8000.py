@@ -11,7 +11,7 @@ from experiments import cifar10_4000
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = cifar10_4000.get_config()
   config.data.num_labeled = 8000
   return config

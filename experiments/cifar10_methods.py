@@ -17,7 +17,7 @@ from experiments import cifar10_4000
 
 
 def get_config(method='fixmatch'):
-  """Returns the configuration of a method, `+multiscale` behind it or not."""
+  """Return the configuration of a method, with or without `+multiscale` behind its name."""
   config = cifar10_4000.get_config()
   config.objective.name = method
   config.augmentation.weak = 'flip_shift'

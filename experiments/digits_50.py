@@ -21,7 +21,7 @@ from experiments import defaults
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = defaults.get_config()
   config.data.name = 'digits'
   config.data.num_labeled = 50

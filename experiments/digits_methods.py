@@ -26,7 +26,7 @@ METHODS = (
 
 
 def get_config(method='fixmatch'):
-  """Returns the configuration of one of `METHODS`, `+multiscale` behind it or not."""
+  """Return the configuration of one of `METHODS`, with or without `+multiscale` behind its name."""
   config = digits_50.get_config()
   config.objective.name = method
   config.augmentation.weak = 'shift'

@@ -29,7 +29,7 @@ from experiments import defaults
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = defaults.get_config()
   config.data.name = 'folder'
   config.network.name = 'resnet'

@@ -9,7 +9,7 @@ from experiments import defaults
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = defaults.get_config()
   config.data.name = 'mnist'
   config.data.num_labeled = 50

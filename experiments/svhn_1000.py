@@ -11,7 +11,7 @@ from experiments import svhn_500
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = svhn_500.get_config()
   config.data.num_labeled = 1000
   return config

@@ -15,7 +15,7 @@ from experiments import defaults
 
 
 def get_config():
-  """Returns the configuration."""
+  """Return the configuration."""
   config = defaults.get_config()
   config.data.name = 'svhn_cropped'
   config.data.num_labeled = 500

@@ -196,7 +196,7 @@ class Devices:
 
 @functools.cache
 def _replication(devices: Devices) -> Callable[[jax.Array], jax.Array]:
-  """Returns the compiled function that puts an array on each device: one for all calls."""
+  """Return the compiled function that puts an array on each device, one for all calls."""
   return jax.jit(
       lambda leaf: jnp.broadcast_to(leaf, (len(devices.local), *leaf.shape)),
       out_shardings=devices._sharding(),

@@ -79,6 +79,10 @@ class Registry(dict[str, Callable[..., Made]], Generic[Made]):
     """Return the options that the constructor of a name takes."""
     return options_of(self[name], self._supplied, self._positional)
 
+  def defaults(self, name: str) -> dict[str, Any]:
+    """Return the defaults of `options(name)`; None where an option is required."""
+    return {key: option.default for key, option in self.options(name).items()}
+
   def create(self, name: str, *supplied: Any, **options: Any) -> Made:
     """Call the constructor of a name.
 

@@ -9,6 +9,7 @@ tells them what is wrong. The module uses sockets and threads, and nothing of JA
 import contextlib
 import dataclasses
 import errno
+import os
 import re
 import selectors
 import socket
@@ -188,9 +189,10 @@ class _Host(threading.Thread):
     try:
       self._listening = _listen(job.port)
     except OSError as error:
+      reason = os.strerror(error.errno or 0)  # Python 3.13's own text names the address, too
       raise UserError(
           f'--distributed={job.address},{job.number},0: process 0 cannot take port {job.port} '
-          f'({error.strerror}); allowed: a free port, and INDEX 0 for one process alone'
+          f'({reason}); allowed: a free port, and INDEX 0 for one process alone'
       ) from error
     self._selector.register(self._listening, selectors.EVENT_READ, self._listening)
 

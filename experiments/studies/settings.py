@@ -87,7 +87,7 @@ def _slug(label: str) -> str:
 
 
 def of_row(table: paper.Table, row: paper.Row, num_labeled: int) -> str:
-  """The name of the setting of one of the paper's own rows."""
+  """Return the name of the setting of one of the paper's own rows."""
   *network, objective = row.label.split(', ')[:2]
   dataset = table.dataset.removesuffix('_cropped')
   return f'{dataset}_{num_labeled}/{_slug(" ".join(network))}/{_slug(objective)}'
@@ -169,12 +169,12 @@ STUDIES = _studies()
 
 
 def names() -> tuple[str, ...]:
-  """The names that `config` takes."""
+  """Return the names that `config` takes."""
   return (*PAPER, *STUDIES)
 
 
 def matching(patterns: Sequence[str]) -> list[str]:
-  """The settings whose names match any of the patterns (as of file names: `*`), in their order.
+  """Return the settings whose names match any of the patterns, such as `digits_50/*`, in order.
 
   Raises:
     UserError: for a pattern that matches none.
@@ -186,20 +186,20 @@ def matching(patterns: Sequence[str]) -> list[str]:
 
 
 def comparable(config: ConfigDict, free: Sequence[str]) -> dict[str, Any]:
-  """A configuration as a finished run records it, by dotted keys, without `free` ones."""
+  """Return a configuration as a run records it, by dotted keys, without the `free` ones."""
   flat = flatten(ConfigDict(as_json(resolve(config, known_only=True).to_dict())))
   return {key: value for key, value in flat.items() if key not in free}
 
 
 def config(name: str) -> ConfigDict:
-  """The configuration of a setting."""
+  """Return the configuration of a setting."""
   made = _base(name)
   made.update_from_flattened_dict({**PAPER, **STUDIES}[name])
   return made
 
 
 def _base(name: str) -> ConfigDict:
-  """The configuration that a setting changes."""
+  """Return the configuration that a setting changes."""
   study, *parts = name.split('/')
   if study == 'digits_methods':
     return digits_methods.get_config(parts[0])

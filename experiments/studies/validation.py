@@ -9,7 +9,7 @@ NUM_VALIDATION = 10_000
 
 
 def _mnist_validation(data_dir: str | None) -> data.Dataset:
-  """MNIST's training images: the last 10,000 of them test."""
+  """Return MNIST's training images, of which the last 10,000 are used for testing."""
   mnist = data.load('mnist', data_dir)
   split = len(mnist.train_labels) - NUM_VALIDATION
   return mnist._replace(

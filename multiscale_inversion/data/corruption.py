@@ -11,7 +11,7 @@ _CHUNK = 4096  # images whose noise is in memory at once
 
 
 def check(name: str, level: float) -> None:
-  """Checks a corruption and its level.
+  """Check a corruption and its level.
 
   Raises:
     UserError: for an unknown name, a level out of range, or a level of no corruption.
@@ -24,7 +24,7 @@ def check(name: str, level: float) -> None:
 
 
 def corrupt(images: np.ndarray, name: str, level: float, seed: int) -> np.ndarray:
-  """Corrupts a whole set of images, each always in the same way.
+  """Corrupt a set of images, each one always in the same way.
 
   The images are first multiplied by the largest whole number that leaves them within 0 and 255, so
   that what is added is not rounded to few grey levels (those of `digits` go to 16, and so to 240).

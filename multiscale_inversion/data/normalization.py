@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 @jax.jit
 def normalize(images: jax.Array) -> jax.Array:
-  """Centers each image and divides it by its maximum absolute value (Section 3.1).
+  """Center each image and divide it by its maximum absolute value (Section 3.1).
 
   x <- (x - mean(x)) / max |x - mean(x)|, over all pixels and channels of one image.
 

@@ -10,14 +10,13 @@ import numpy as np
 from multiscale_inversion.data.dataset import Dataset, check
 from multiscale_inversion.data.sources import image_folder, svhn_mat, tfds_source
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.options import Option, defaults_of
 from multiscale_inversion.registry import Registry
 
 DIGITS_TRAIN = 1297
 
 
 def _digits(data_dir: str | None) -> Dataset:
-  """scikit-learn's digits: 1,797 images of 8x8 pixels with 17 grey levels, embedded in it.
+  """Return scikit-learn's digits, 1,797 images of 8x8 pixels with 17 grey levels.
 
   They come in one piece: a permutation of our own, always the same, makes the first 1,297 the
   training set and the other 500 the test set.
@@ -41,7 +40,7 @@ def _digits(data_dir: str | None) -> Dataset:
 
 
 def _from_tfds(name: str) -> Callable[[str | None], Dataset]:
-  """A set that TFDS has prepared in its data folder."""
+  """Return the loader of a set that TFDS has prepared in its data folder."""
 
   def load_prepared(data_dir: str | None) -> Dataset:
     folder = data_folder(data_dir)
@@ -73,7 +72,7 @@ def _absent(name: str, folder: str) -> str:
 
 
 def _around(name: str, folder: str) -> str | None:
-  """The folder that holds the set, where one was given that lies in it, such as the set's own."""
+  """Return the folder that holds the set, if the folder given lies inside it."""
   for _ in range(3):
     folder = os.path.dirname(folder)
     own = glob.escape(os.path.join(folder, name))
@@ -85,7 +84,7 @@ def _around(name: str, folder: str) -> str | None:
 
 
 def data_folder(data_dir: str | None) -> str:
-  """The folder of prepared sets: as given, else TFDS_DATA_DIR, else TFDS's own default."""
+  """Return the folder of prepared sets: as given, else TFDS_DATA_DIR, else TFDS's default."""
   folder = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
   return os.path.abspath(os.path.expanduser(folder))
 
@@ -105,33 +104,8 @@ _DATASETS: Registry[Dataset] = Registry(
     ),
 )
 
-
-def names() -> tuple[str, ...]:
-  """Return the names that `load` takes."""
-  return _DATASETS.names()
-
-
-def register(name: str, loader: Callable[..., Dataset]) -> None:
-  """Make a data set known to `load`.
-
-  Args:
-    name: the set's.
-    loader: takes the data folder (or None), then the set's options, if it has any, by name.
-
-  Raises:
-    UserError: see `Registry.register`.
-  """
-  _DATASETS.register(name, loader)
-
-
-def options(name: str) -> dict[str, Option]:
-  """Return the options that the data set called `name` takes."""
-  return _DATASETS.options(name)
-
-
-def defaults(name: str) -> dict[str, Any]:
-  """Return the defaults of `options(name)`; None where an option is required."""
-  return defaults_of(options(name))
+names, register = _DATASETS.names, _DATASETS.register
+options, defaults = _DATASETS.options, _DATASETS.defaults
 
 
 def load(name: str, data_dir: str | None = None, **options: Any) -> Dataset:

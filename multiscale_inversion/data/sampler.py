@@ -1,4 +1,4 @@
-"""Which images a step trains on, as a pure function of (seed, step)."""
+"""Choose the images of each step, as a pure function of (seed, step)."""
 
 import dataclasses
 import math
@@ -13,9 +13,9 @@ from multiscale_inversion.errors import HUGE, UserError, check_whole
 class Sampler:
   """Batches of labeled and unlabeled images (Section 3.1).
 
-  An epoch goes once through the unlabeled images in a new random order (the few that do not fill
-  the last batch are left to another epoch). Labeled images are replicated: pass after pass through
-  them, each in a new random order, across batches and epochs alike.
+  An epoch goes once through the unlabeled images in a new random order, without the few that do not
+  fill the last batch. Labeled images are repeated: passes through them, each in a new
+  random order, follow one another across batches and epochs.
 
   Attributes:
     num_labeled, num_unlabeled: sizes of D_s and D_u, at least 1.
@@ -56,7 +56,7 @@ class Sampler:
     return self.num_unlabeled // self.unlabeled_per_batch
 
   def epoch(self, key: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The order of a whole epoch.
+    """Return the order of a whole epoch.
 
     Args:
       key: the sampler's random key, the same in all epochs.
@@ -72,7 +72,7 @@ class Sampler:
     order = jax.random.permutation(jax.random.fold_in(unlabeled_key, epoch), self.num_unlabeled)
     unlabeled = order[: steps * self.unlabeled_per_batch]
 
-    taken = steps * self.labeled_per_batch  # an epoch, of the endless row of passes through D_s
+    taken = steps * self.labeled_per_batch  # of the endless sequence of passes through D_s
     first_pass, offset = jnp.divmod(epoch * taken, self.num_labeled)
     passes = first_pass + jnp.arange(math.ceil(taken / self.num_labeled) + 1)
     shuffle = lambda p: jax.random.permutation(jax.random.fold_in(labeled_key, p), self.num_labeled)
@@ -80,6 +80,6 @@ class Sampler:
     return labeled.reshape(steps, -1), unlabeled.reshape(steps, -1)
 
   def batch(self, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The positions in D_s and D_u of one step's batch, steps counted from 0 over all epochs."""
+    """Return the positions in D_s and D_u of a step's batch; steps count from 0 over all epochs."""
     labeled, unlabeled = self.epoch(key, step // self.steps_per_epoch)
     return labeled[step % self.steps_per_epoch], unlabeled[step % self.steps_per_epoch]

@@ -1,4 +1,4 @@
-"""Which training images are labeled."""
+"""Choose which training images are labeled."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,16 +29,16 @@ def split(
     unlabeled: str = 'rest',
     class_names: Sequence[str] | None = None,
 ) -> Split:
-  """Chooses labeled images at random, balanced over the classes.
+  """Choose labeled images at random, balanced over the classes.
 
   Args:
-    labels: the training set's classes, integers from 0, shape [N]; -1 where an image has no label,
-      which makes it one of D_u.
-    num_labeled: how many to choose; all that have a label if None. Where it does not divide by the
-      number of classes, classes drawn at random get one more.
-    seed: the choice is a function of it; a non-negative integer.
-    unlabeled: `rest`: D_u is the training set less the labeled images; `all`: the whole of it.
-    class_names: to name a class in an error; its number does unless given.
+    labels: the training set's classes, integers from 0, shape [N]; -1 where an image has no label
+      and so belongs to D_u.
+    num_labeled: how many to choose; all that have a label if None. If it is not a multiple of the
+      number of classes, randomly drawn classes get one more.
+    seed: a non-negative integer that determines the choice.
+    unlabeled: `rest`: D_u is the training set without the labeled images; `all`: all of it.
+    class_names: names of the classes for errors; their numbers unless given.
 
   Raises:
     UserError: if there are fewer labels than classes, or a class has too few images.

@@ -1,4 +1,4 @@
-"""Batches from the host's memory, for data sets that a device cannot hold."""
+"""Stream batches from the host's memory, for data sets that a device cannot hold."""
 
 import functools
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def stream(
     first_step: int = 0,
     num_devices: int = 1,
 ) -> Iterator[RawBatch]:
-  """Yields the batches that the same sampler takes from data on the device, ahead of their use.
+  """Yield the batches that the sampler would take from data on the device, ahead of their use.
 
   Args:
     images: uint8, shape [N, H, W, C]: an array, or one mapped from a file.

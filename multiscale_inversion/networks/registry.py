@@ -12,7 +12,6 @@ from multiscale_inversion.networks.mlp import MLP
 from multiscale_inversion.networks.recurrent import GRU, LSTM
 from multiscale_inversion.networks.resnet import ResNet
 from multiscale_inversion.networks.vit import VisionTransformer
-from multiscale_inversion.options import Option, defaults_of
 from multiscale_inversion.registry import Registry
 
 _NETWORKS: Registry[Network] = Registry(
@@ -29,10 +28,7 @@ _NETWORKS: Registry[Network] = Registry(
     supplied=('num_classes', 'axis_name', 'dtype', 'parent', 'name'),
 )
 
-
-def names() -> tuple[str, ...]:
-  """Return the names that `create` takes."""
-  return _NETWORKS.names()
+names, options, defaults = _NETWORKS.names, _NETWORKS.options, _NETWORKS.defaults
 
 
 def register(name: str, network: type[Network]) -> None:
@@ -56,16 +52,6 @@ def register(name: str, network: type[Network]) -> None:
         'networks.UnstagedNetwork'
     )
   _NETWORKS.register(name, network)
-
-
-def options(name: str) -> dict[str, Option]:
-  """Return a network's options, which `create` takes beside the number of classes."""
-  return _NETWORKS.options(name)
-
-
-def defaults(name: str) -> dict[str, Any]:
-  """Return the defaults of `options(name)`; None where an option is required."""
-  return defaults_of(options(name))
 
 
 def create(

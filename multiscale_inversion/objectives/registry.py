@@ -1,6 +1,5 @@
 """The objectives by name."""
 
-from collections.abc import Callable
 from typing import Any
 
 from multiscale_inversion.errors import UserError
@@ -59,23 +58,8 @@ _ADDITIONS: Registry[Term] = Registry({
 # Objectives that contain a reconstruction loss already.
 _CONTAINED = {('multiscale', 'multiscale'), ('learned', 'multiscale'), ('global', 'global')}
 
-
-def names() -> tuple[str, ...]:
-  """Return the names that `create` takes, to which `+multiscale` or `+global` may be appended."""
-  return _OBJECTIVES.names()
-
-
-def register(name: str, function: Callable[..., Objective]) -> None:
-  """Make an objective known to `create`.
-
-  Args:
-    name: its name.
-    function: returns the objective; its parameters are the objective's options.
-
-  Raises:
-    UserError: see `Registry.register`.
-  """
-  _OBJECTIVES.register(name, function)
+# A name may have `+multiscale` or `+global` appended.
+names, register = _OBJECTIVES.names, _OBJECTIVES.register
 
 
 def _parts(name: str) -> list[tuple[Registry[Any], str]]:

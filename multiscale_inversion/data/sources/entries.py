@@ -1,4 +1,4 @@
-"""Image files with their labels, as a folder or a table lists them, before any is read."""
+"""Image files and their labels, as listed by a folder or a table, before any file is read."""
 
 import os
 import re
@@ -12,7 +12,7 @@ _PARTS = {
     OTHER: 'val valid validate validation dev development',
 }
 _PART_OF_WORD = {word: part for part, words in _PARTS.items() for word in words.split()}
-# What stands beside such a word, or is written together with it, without a meaning of its own.
+# Words without meaning that stand beside such a word or are joined to it.
 _FILLER = (
     '(?:set|data|dataset|image|img|picture|pic|photo|sample|example|file|folder|dir|split|part)s?'
 )
@@ -20,7 +20,7 @@ _WORD = re.compile(rf'(?:{_FILLER})*?(.*?)(?:{_FILLER})*')
 
 _UNLABELED = ('unlabeled', 'unlabelled')
 _MINUS_ONE = re.compile(r'-1(\.0*)?')  # a column of numbers with gaps comes out as floats
-# What programs write for a value that is missing, in lower case without quotes and brackets.
+# Spellings of a missing value, in lower case, without quotes and brackets.
 _MISSING = frozenset((
     'nan', '-nan', '+nan', 'none', 'null', 'nil', 'na', '#na', 'n/a', '#n/a', '#n/a n/a', 'n.a.',
     'n.a', 'n\\a', '\\n', 'nat', 'missing', 'nothing', 'undefined', 'void', 'not available',
@@ -30,7 +30,7 @@ _MISSING = frozenset((
 ))  # fmt: skip
 _NO_LETTERS = re.compile(r'[?]+|[-\u2013\u2014]+|[.\u2026]+')
 
-# Folders and files of systems, file servers and programs, beside those that begin with a point.
+# Folders and files that systems, file servers and programs create, beside hidden ones.
 _SYSTEM = frozenset((
     '__macosx', '@eadir', '@tmp', '@trash', '@recycle', '@recently-snapshot', '@__thumb',
     '@synoresource', '#recycle', '#snapshot', '~snapshot', '$recycle.bin',
@@ -41,11 +41,11 @@ _SYSTEM = frozenset((
 
 
 class Entry(NamedTuple):
-  """An image file and what is known of it.
+  """An image file, its label, and the part of the set it belongs to.
 
   Attributes:
     path: the file.
-    name: what it is called in the folder or the table, the same on each machine.
+    name: its name in the folder or the table, which is the same on every machine.
     label: the name of its class; None if it has none.
     is_test: whether it belongs to the test set.
   """
@@ -57,12 +57,12 @@ class Entry(NamedTuple):
 
 
 def is_unlabeled(label: str) -> bool:
-  """Whether a folder or a cell of this name says that there is no label: -1, or `unlabeled`."""
+  """Return whether the name of a folder or a cell means that there is no label, such as -1."""
   return bool(_MINUS_ONE.fullmatch(label.strip())) or ''.join(_words(label)) in _UNLABELED
 
 
 def reads_as_missing(label: str) -> bool:
-  """Whether a name is how programs write a missing value, such as NaN."""
+  """Return whether a name is one that programs write for a missing value, such as NaN."""
   bare = label.strip(' \t\'"`()[]{}<>').lower()
   if not bare:
     return len(label) > 1  # `""`, `[]`, while a bracket may be a class of characters
@@ -70,11 +70,11 @@ def reads_as_missing(label: str) -> bool:
 
 
 def part_of(name: str) -> tuple[str | None, str]:
-  """Tells which part of a data set a folder or a cell names, such as `Training_Set` or `seg-test`.
+  """Return which part of a data set a folder or a cell names, such as `Training_Set`.
 
   Returns:
-    TRAIN, TEST or OTHER (as validation; or of two parts at once), None if it names none; and the
-    words beside it that have a meaning of their own.
+    TRAIN, TEST, OTHER (validation, or two parts at once), or None if the name denotes no part; and
+    the remaining words that have a meaning.
   """
   words = _words(name)
   if ''.join(words) in _PART_OF_WORD:  # `hold-out`
@@ -89,7 +89,7 @@ def part_of(name: str) -> tuple[str | None, str]:
 
 
 def _words(name: str) -> list[str]:
-  """The words of a name in lower case, without fillers."""
+  """Return the words of a name in lower case, without fillers."""
   apart = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
   words = re.findall(r'[^\W\d_]+', apart.lower())
   bare = (_WORD.fullmatch(word) for word in words)
@@ -97,12 +97,12 @@ def _words(name: str) -> list[str]:
 
 
 def is_hidden(name: str) -> bool:
-  """Whether a file or folder is a system's, as `.DS_Store`, `._1.jpg`, `__MACOSX`, `@eaDir`."""
+  """Return whether a file or folder is a system's, such as `.DS_Store` or `__MACOSX`."""
   name = os.path.basename(name)
   return name.startswith('.') or name.lower() in _SYSTEM
 
 
 def class_names(labels: Iterable[str | None]) -> tuple[str, ...]:
-  """The classes, in alphabetical order; where all are whole numbers, in theirs."""
+  """Return the classes in alphabetical order, or in numerical order if all are whole numbers."""
   names = sorted({label for label in labels if label is not None})
   return tuple(sorted(names, key=int) if all(map(str.isdecimal, names)) else names)

@@ -1,4 +1,4 @@
-"""Which sub-folders are the parts of a data set, and which are classes."""
+"""Decide which sub-folders are parts of a data set and which are classes."""
 
 import os
 
@@ -16,7 +16,7 @@ _PLAIN = {TRAIN, TEST}
 
 
 def names_in(folder: str) -> list[str]:
-  """What a folder holds, sorted, but for what systems put there.
+  """Return the sorted names in a folder, without those that systems put there.
 
   Raises:
     UserError: if it cannot be listed.
@@ -30,19 +30,19 @@ def names_in(folder: str) -> list[str]:
 def find(folder: str, names: list[str]) -> dict[str, str] | None:
   """Tell which of a folder's sub-folders hold the training and the test set.
 
-  They are called so in many ways, see `part_of`. It is certain where one is named for training and
-  one for testing, and both have sub-folders, and no images beside them; or they are named `train`
-  and `test`.
+  `part_of` lists the names that count. The answer is certain if exactly one sub-folder is named for
+  training and one for testing, and either both contain sub-folders and no images, or they are
+  called `train` and `test`.
 
   Args:
-    folder: the whole one.
-    names: of its sub-folders, without those for images without a label.
+    folder: the folder of the whole data set.
+    names: names of its sub-folders, without those for unlabeled images.
 
   Returns:
-    The paths of TRAIN and TEST from the folder; None if the sub-folders are classes.
+    The paths of TRAIN and TEST relative to the folder; None if the sub-folders are classes.
 
   Raises:
-    UserError: if this is not certain, or the set has further parts.
+    UserError: if the answer is not certain, or the set has further parts.
   """
   found = _named_like_parts(names)
   by_part = {part: [n for n, p in found.items() if p == part] for part in (TRAIN, TEST, OTHER)}
@@ -61,9 +61,9 @@ def find(folder: str, names: list[str]) -> dict[str, str] | None:
 
 
 def _named_like_parts(names: list[str]) -> dict[str, str]:
-  """The names that say a part, each with it.
+  """Return the names that denote a part, each with the part.
 
-  Other words in them, as in `seg_train`, count only where a name of another part has the same.
+  A name with other words, such as `seg_train`, counts only if another part has the same words.
   """
   read = {name: part_of(name) for name in names}
   parts_of_rest: dict[str, set[str]] = {}
@@ -89,7 +89,7 @@ def _labeled(folder: str) -> list[str]:
 
 
 def _has_images(folder: str) -> bool:
-  """Whether images lie in a folder itself."""
+  """Return whether images lie directly in a folder."""
   return any(
       name.lower().endswith(('.png', '.jpg', '.jpeg'))
       and not os.path.isdir(os.path.join(folder, name))
@@ -98,7 +98,7 @@ def _has_images(folder: str) -> bool:
 
 
 def _innermost(folder: str, name: str, part: str) -> str:
-  """Goes down where a part holds nothing but itself, as `seg_train/seg_train`."""
+  """Descend where a part holds nothing but itself, such as `seg_train/seg_train`."""
   inner = _labeled(os.path.join(folder, name))
   deeper = os.path.join(name, inner[0]) if len(inner) == 1 else ''
   if deeper and part_of(inner[0])[0] == part and _holds_classes(folder, deeper):
@@ -117,7 +117,7 @@ def _check_alone(folder: str, names: list[str], parts: dict[str, str]) -> None:
 
 
 def _check_classes(folder: str, names: list[str]) -> None:
-  """Raise a `UserError` where the parts lie within what would be classes."""
+  """Raise a `UserError` if a class contains folders that are named like parts."""
   for name in names:
     path = os.path.join(folder, name)
     found = _named_like_parts(_labeled(path))

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.ndarray:
-  """Chooses the same share of each class for testing.
+  """Choose the same share of each class for testing.
 
   The choice is a function of the names alone, and of no seed: of each class, the images whose names
   have the smallest SHA-256. An image more or less changes the place of few others.
@@ -33,5 +33,5 @@ def held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.nd
 
 
 def digest(name: str) -> bytes:
-  """The SHA-256 of a name: an order that has nothing to do with classes, and is always the same."""
+  """Return the SHA-256 of a name, which gives a fixed order unrelated to the classes."""
   return hashlib.sha256(name.encode('utf-8', 'surrogateescape')).digest()

@@ -1,4 +1,4 @@
-"""A user's own images: a folder with a sub-folder a class, or a CSV file of files and labels."""
+"""Read custom images from a folder with one sub-folder for each class, or from a CSV file."""
 
 import os
 from typing import Annotated, Literal
@@ -28,10 +28,10 @@ def read(
     test_fraction: Annotated[float, Range(1e-6, 1, open_end=True)] = 0.2,
     max_megapixels: Annotated[float, Range(1e-6)] = MAX_MEGAPIXELS,
 ) -> Dataset:
-  """Read images of any sizes, each labeled or not.
+  """Read labeled and unlabeled images of any size.
 
-  A folder: see `image_tree.find`. A CSV file: see `image_table.find`. Where neither says which
-  images test, a share of the labeled ones does, the same for every seed: see `held_out`. Images
+  See `image_tree.find` for folders and `image_table.find` for CSV files. If neither separates test
+  images, a share of the labeled ones is held out, the same for every seed (see `held_out`). Images
   that cannot be read are skipped.
 
   Args:
@@ -43,8 +43,8 @@ def read(
       for each pixel of the largest one, or of 16 megapixels a thread.
 
   Raises:
-    UserError: if there is no such folder or file, it has not the form, there are fewer than two
-      classes, or a class has no image that can be read.
+    UserError: if there is no such folder or file, its layout is another one, there are fewer than
+      two classes, or a class has no image that can be read.
   """
   where = _path(data_dir)
   entries, skipped = _find(where)
@@ -66,7 +66,7 @@ def read(
     is_test = held_out([entry.name for entry in found], labels, test_fraction)
   label_of = {entry.path: entry.label for entry in entries}
   _check_classes(where, names, labels[~is_test], [(label_of[s.path], s) for s in unreadable])
-  # Test images in no order of classes: figures show the first ones.
+  # Shuffle the classes of test images, because figures show the first ones.
   test = sorted(np.flatnonzero(is_test), key=lambda index: digest(found[index].name))
   if not test:
     raise UserError(

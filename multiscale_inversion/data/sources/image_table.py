@@ -1,4 +1,4 @@
-"""A CSV file that lists images and their labels."""
+"""Read a CSV file that lists images and their labels."""
 
 import csv
 import functools
@@ -21,12 +21,12 @@ _DELIMITERS = (',', ';', '\t')
 
 
 def find(table: str) -> list[Entry]:
-  """Lists the images of a CSV file, in its order.
+  """List the images of a CSV file, in its order.
 
-  Its first line names the columns: `file` and `label`, and `split` if there is one; others do not
-  count. Columns are separated by commas (or semicolons, or tabs). `file` is a path, relative ones
-  from the folder of the CSV file; `label` the name of a class, empty (or -1, -1.0, `unlabeled`)
-  where there is none; `split` is `train`, which empty means, too, or `test`.
+  The first line names the columns: `file`, `label` and optionally `split`; other columns are
+  ignored. Columns are separated by commas, semicolons or tabs. `file` is a path, relative to the
+  folder of the CSV file or absolute. `label` is the name of a class, or empty (or -1, -1.0,
+  `unlabeled`) if there is none. `split` is `train` (or empty) or `test`.
 
   Raises:
     UserError: if the table does not have this form, or a label is how programs write a missing
@@ -61,7 +61,7 @@ def find(table: str) -> list[Entry]:
 
 
 def _rows(table: str) -> Iterator[tuple[int, dict[str, str]]]:
-  """The lines that are not empty, each with its number, as cells by column."""
+  """Yield the lines that are not empty, each with its number, as cells by column."""
   try:
     with io.TextIOWrapper(open_regular(table), encoding='utf-8-sig', newline='') as file:
       head = file.readline()

@@ -1,4 +1,4 @@
-"""A folder of images with a sub-folder a class."""
+"""List the images of a folder that has one sub-folder for each class."""
 
 import os
 from typing import NamedTuple
@@ -15,27 +15,27 @@ from multiscale_inversion.data.sources.folder_parts import names_in
 from multiscale_inversion.data.sources.images import EXTENSIONS, Skipped
 from multiscale_inversion.errors import UserError
 
-# Images that are not read; other files, notes for one, are nobody's loss.
+# Images in other formats, which are reported; other files, such as notes, are ignored.
 _OTHER_IMAGES = ('.webp', '.bmp', '.gif', '.tif', '.tiff', '.heic', '.avif', '.jfif')
 
 
 def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
   """List the images of a folder, in the order of their names.
 
-  The folder has a sub-folder a class and, for images without a label, one named `unlabeled` (or
-  -1); or it has `train` and `test` (see `folder_parts.find` for other names), each with these
-  (`unlabeled` in `train`, or beside them). Images may lie in deeper folders. Links to folders are
-  followed. Files that are neither .png, .jpg nor .jpeg do not count, nor those of systems, see
-  `entries.is_hidden`.
+  The folder has one sub-folder for each class and, for images without a label, one named
+  `unlabeled` (or -1). Alternatively it has `train` and `test` (see `folder_parts.find` for other
+  names), each with such sub-folders; `unlabeled` then lies in `train` or beside both. Images may
+  lie in deeper folders, and links to folders are followed. Files other than .png, .jpg and .jpeg
+  are ignored, and so are those of systems, see `entries.is_hidden`.
 
   Returns:
-    The images, and those that no class and no part takes: beside the sub-folders, unlabeled for
-    testing, of another format, or behind a link that leads nowhere or around the whole folder.
+    The images; and the skipped ones: those beside the sub-folders, unlabeled ones for testing,
+    those in another format, and those behind a link to nothing or to a folder around this one.
 
   Raises:
-    UserError: if a class has no image, two classes share a folder by a link, a sub-folder's name
-      reads like a missing value, train and test do not have the same classes, or it is not certain
-      whether sub-folders are parts of the set or classes.
+    UserError: if a class has no image, a link puts one folder into two classes, a sub-folder's name
+      reads like a missing value, a class of the test set has no training images, or it is not
+      certain whether sub-folders are parts of the set or classes.
   """
   names = _subfolders(folder)
   labels = [name for name in names if not is_unlabeled(name)]
@@ -61,18 +61,18 @@ def find(folder: str) -> tuple[list[Entry], list[Skipped]]:
 
 
 class _Owner(NamedTuple):
-  """Where a folder's images belong: a class, or None, of the training or the test set."""
+  """The class (None if unlabeled) and the part that a folder's images belong to."""
 
   label: str | None
   is_test: bool
 
 
 class _Tree:
-  """The images of a folder, as they are found.
+  """Collects the images of a folder.
 
   Attributes:
-    entries: the images.
-    skipped: those that are left out.
+    entries: the images found so far.
+    skipped: the images left out, with reasons.
   """
 
   def __init__(self, folder: str):
@@ -80,11 +80,11 @@ class _Tree:
     self.skipped: list[Skipped] = []
     self._folder = folder
     self._real = os.path.realpath(folder)
-    # By a folder's real path: whose it is, and by which path it was found.
+    # By a folder's real path: its owner, and the path by which it was found.
     self._owners: dict[str, tuple[_Owner, str]] = {}
 
   def add(self, part: str, labels: list[str], is_test: bool = False) -> None:
-    """Add the images of classes that lie in one folder: the whole one, or a part of it."""
+    """Add the images of the classes in one part of the set, or in the whole folder."""
     root = os.path.join(self._folder, part) if part else self._folder
     for name in names_in(root):
       path = os.path.join(root, name)
@@ -118,7 +118,7 @@ class _Tree:
       self.entries.append(Entry(path, name, None if unlabeled else label, is_test))
 
   def _walk(self, root: str, owner: _Owner) -> list[str]:
-    """The images of a folder and of the folders in it, each real folder once."""
+    """List the images of a folder and of its sub-folders, each real folder once."""
     paths, others, waiting = [], [], [root]
     while waiting:
       folder = waiting.pop()
@@ -141,7 +141,7 @@ class _Tree:
     return paths
 
   def _take(self, folder: str, owner: _Owner) -> bool:
-    """Whether a folder is to be read: not if it has been, by another path."""
+    """Return whether a folder is to be read: not if it was already read by another path."""
     real = os.path.realpath(folder)
     if os.path.commonpath([real, self._real]) == real:
       self._skip(folder, 'a link to a folder around this one, not followed')

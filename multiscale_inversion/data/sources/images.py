@@ -1,4 +1,4 @@
-"""PNG and JPEG files as arrays of one size."""
+"""Read PNG and JPEG files as arrays of one size."""
 
 import concurrent.futures
 import contextlib
@@ -35,7 +35,7 @@ _TURNS = {
 
 
 class UnreadableImage(Exception):
-  """Says in a few words why a file is no image that can be read."""
+  """A file is not a readable image; the message says why in a few words."""
 
 
 class Skipped(NamedTuple):
@@ -51,17 +51,17 @@ class Skipped(NamedTuple):
 
 
 class _Jpeg:
-  """A JPEG file whose header was read; as `Png`.
+  """A JPEG file whose header was read, with the interface of `Png`.
 
   Attributes:
-    size: (width, height) in pixels, of the file.
-    image: Pillow's, to be decoded at a fraction of this size where that is enough.
+    size: (width, height) of the file in pixels.
+    image: Pillow's image, which is decoded at a fraction of this size where that is enough.
   """
 
   def __init__(self, file: BinaryIO, edge: int):
     self.image = JpegImagePlugin.JpegImageFile(file)
     self.size = self.image.size
-    # Whichever side is which after the EXIF turn.
+    # The EXIF orientation may exchange the sides.
     self.image.draft(None, (_MARGIN * edge, _MARGIN * edge))
 
   def decode(self) -> Image.Image:
@@ -74,11 +74,11 @@ def read(
 ) -> np.ndarray:
   """Read an image file.
 
-  The picture is turned as its EXIF orientation says, laid on white where it is transparent, and
-  stretched to the size wanted, whatever its proportions: nothing is cut off. 16 bits become 8 (see
-  `Png.decode`), palettes and CMYK colors. It takes at most 12 bytes of memory for each pixel; of a
-  JPEG, unless it is progressive, for each pixel that is left at an eighth, a quarter or half of its
-  size, whichever is enough.
+  The picture is rotated by its EXIF orientation, laid on white where it is transparent, and
+  stretched to the given size; nothing is cut off. 16 bits are reduced to 8 (see `Png.decode`);
+  palettes and CMYK are converted to colors. Reading takes at most 12 bytes of memory a pixel. A
+  JPEG that is not progressive is decoded at an eighth, a quarter or half of its size if that is
+  enough, and takes memory for those pixels only.
 
   Args:
     path: a PNG or JPEG file, of any size; its extension does not matter.
@@ -150,7 +150,7 @@ def _check_size(size: tuple[int, int], max_megapixels: float) -> None:
 
 
 def _pixels_held(picture: Png | _Jpeg) -> int:
-  """How many pixels decoding holds: of a progressive JPEG all, whatever is left of them."""
+  """Return how many pixels decoding holds: all of a progressive JPEG, whatever its target size."""
   whole = isinstance(picture, Png) or 'progressive' in picture.image.info
   width, height = picture.size if whole else picture.image.size
   return width * height
@@ -166,7 +166,7 @@ def _upright(picture: Png | _Jpeg) -> Image.Image:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-  """Keeps Pillow's warnings of odd metadata from whoever reads a picture."""
+  """Suppress Pillow's warnings about odd metadata."""
   with warnings.catch_warnings():
     warnings.filterwarnings('ignore', module='PIL')
     yield
@@ -187,9 +187,9 @@ def read_all(
     channels: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> tuple[np.ndarray, np.ndarray, list[Skipped]]:
-  """Read many files, several at a time, but large ones alone.
+  """Read many files, several at a time, large ones one by one.
 
-  It takes the memory that `read` takes of the largest, or of 16 megapixels a thread.
+  Reading takes the memory of `read` for the largest file, or for 16 megapixels in each thread.
 
   Args:
     paths: the files.
@@ -205,7 +205,7 @@ def read_all(
   reasons: list[str | None] = [None] * len(paths)
 
   def decode(index: int, most_pixels: float = math.inf) -> bool:
-    """Whether the image was dealt with."""
+    """Decode an image; return False if it is too large to be decoded beside others."""
     try:
       images[index] = _read(paths[index], size, channels or 3, max_megapixels, most_pixels)
     except UnreadableImage as error:

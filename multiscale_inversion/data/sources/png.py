@@ -1,8 +1,8 @@
-"""PNG files of every color type and bit depth as eight bits, without their text and profiles.
+"""Read PNG files of every color type and bit depth as eight bits, ignoring text and profiles.
 
-Pillow decodes. What it does not do is done here: it keeps the high byte alone of most 16-bit
-samples, compares transparent levels of 2 and 4 bits with samples that it has scaled to 8, and
-refuses files whose text or color profile is long.
+Pillow decodes, with three exceptions that are handled here: it keeps only the high byte of most
+16-bit samples, compares transparent levels of 2 and 4 bits with samples that are already scaled to
+8 bits, and refuses files with a long text or color profile.
 """
 
 import bisect
@@ -18,14 +18,14 @@ from PIL import Image, PngImagePlugin
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 GREY, COLOR, PALETTE, GREY_ALPHA, COLOR_ALPHA = 0, 2, 3, 4, 6
-# Raw modes by which Pillow's decoder gives every byte of 16-bit samples: for grey with alpha both
-# bytes of both samples, else the high bytes and the low ones.
+# Raw modes with which Pillow's decoder returns all bytes of 16-bit samples: for grey with alpha
+# both bytes of both samples, otherwise the high bytes and then the low bytes.
 _RAW = {
     GREY_ALPHA: ('RGBA',),
     COLOR: ('RGB;16B', 'RGB;16L'),
     COLOR_ALPHA: ('RGBA;16B', 'RGBA;16L'),
 }
-_BAND = 2**19  # pixels that are worked on at once
+_BAND = 2**19  # pixels that are processed at once
 _MOST_METADATA = 2**20  # bytes, which is Pillow's own limit
 # Some programs write the orientation into one of these.
 _TEXT_WITH_ORIENTATION = (b'Raw profile type exif', b'XML:com.adobe.xmp')
@@ -36,7 +36,7 @@ class Png:
 
   Attributes:
     size: (width, height) in pixels.
-    image: Pillow's, not loaded before `decode`; it knows the orientation afterwards.
+    image: Pillow's image, loaded by `decode`; it then knows the orientation.
   """
 
   def __init__(self, file: BinaryIO):
@@ -52,17 +52,16 @@ class Png:
     self.image = PngImagePlugin.PngImageFile(self._pixels)
     self.size = self.image.size
     width, height = self.size
-    # No deflated byte stands for more than 1,032: no memory for the pixels that a small file names.
+    # A deflated byte expands to at most 1,032: refuse small files that claim many pixels.
     if height * (width * self._depth // 8) > 1032 * chunks.file_size:
       raise OSError('image file is truncated')
 
   def decode(self) -> Image.Image:
     """Return the picture in mode L or RGB, laid on white where it is transparent.
 
-    16 bits become 8: of 65,535 parts 255, except where the visible pixels have levels within half
-    of the range or less. These levels are stretched to 8 bits whole, from the least to the
-    greatest, so that images that use few of the 16 bits keep their steps. It takes at most 8 bytes
-    a pixel.
+    16-bit levels are scaled from [0, 65535] to [0, 255]. If the visible pixels use at most half of
+    the range, their own range is scaled to [0, 255] instead, so that images that use few of the 16
+    bits keep their steps. Decoding takes at most 8 bytes a pixel.
     """
     if self._depth == 16:
       return self._of_16_bits()
@@ -79,7 +78,7 @@ class Png:
     return image.convert('RGB') if image.mode == 'P' else image
 
   def _of_16_bits(self) -> Image.Image:
-    """16-bit samples as 8 bits; see `decode`."""
+    """Reduce 16-bit samples to 8 bits; see `decode`."""
     planes = self._planes()
     least, most = 65535, 0
     for pixels in _bands(planes):
@@ -89,7 +88,7 @@ class Png:
         least, most = min(least, int(visible.min())), max(most, int(visible.max()))
     if not 0 < most - least < 2**15:
       least, most = 0, 65535
-    # A look-up is faster than arithmetic. Invisible levels beyond those of the others do not count.
+    # A table is faster than arithmetic. Levels of invisible pixels are clipped.
     every = np.arange(65536).clip(least, most)
     eight_bits = np.round((every - least) * (255 / (most - least))).astype(np.uint8)
 
@@ -104,7 +103,7 @@ class Png:
     return _by_bands(planes, mode, change)
 
   def _planes(self) -> list[Image.Image]:
-    """Images that hold all bytes of the 16-bit samples between them."""
+    """Return images that together hold all bytes of the 16-bit samples."""
     if self._color_type == GREY:
       self.image.load()
       return [self.image]
@@ -120,7 +119,7 @@ class Png:
     return planes
 
   def _samples(self, pixels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Levels [H, W, C] and opacity [H, W] (None if all is opaque), both from 0 to 65,535."""
+    """Return levels [H, W, C] and opacity [H, W] (None if opaque), both from 0 to 65,535."""
     if self._color_type == GREY:
       samples = pixels[0][..., None].astype(np.uint16)
     elif self._color_type == GREY_ALPHA:
@@ -136,11 +135,11 @@ class Png:
 
 
 class _Chunks(NamedTuple):
-  """What `_scan` finds.
+  """The result of `_scan`.
 
   Attributes:
     file_size: in bytes.
-    kept: the file without the chunks that do not matter.
+    kept: the file without the chunks that do not matter for the picture.
     depth, color_type: of the header.
     transparent: the one level of each channel that is transparent, shape [C]; None if there is
       none.
@@ -154,7 +153,7 @@ class _Chunks(NamedTuple):
 
 
 def _scan(file: BinaryIO) -> _Chunks:
-  """Look at each chunk of a file, without reading those of the picture."""
+  """Scan the chunks of a file without reading those of the picture."""
   file.seek(0, io.SEEK_END)
   end = file.tell()
   parts = [(0, len(SIGNATURE))]
@@ -185,7 +184,7 @@ def _scan(file: BinaryIO) -> _Chunks:
 
 
 def _key_of_orientation(kind: bytes, content: bytes, checksum: bytes) -> bytes | None:
-  """The key of what may hold the orientation, is whole and is not too long for Pillow."""
+  """Return the key of an intact chunk that may hold the orientation and that Pillow accepts."""
   if zlib.crc32(kind + content).to_bytes(4) != checksum:
     return None
   if kind == b'eXIf':
@@ -248,7 +247,7 @@ class Parts(io.RawIOBase):
 
 
 def _on_white(image: Image.Image, mode: str) -> Image.Image:
-  """A picture with transparency, laid on white."""
+  """Lay a picture with transparency on white."""
 
   def lay(box: Image.Image) -> Image.Image:
     box = box.convert('RGBA')
@@ -261,13 +260,13 @@ def _on_white(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _white_where(pixels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-  """White in place of the one level or color that is transparent."""
+  """Put white in place of the one level or color that is transparent."""
   pixels = pixels.reshape(*pixels.shape[:2], -1)
   return np.where((pixels == wanted).all(-1, keepdims=True), np.uint8(255), pixels)
 
 
 def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-  """Bands of whole rows that make up an image."""
+  """Yield bands of whole rows that make up an image."""
   width, height = image.size
   rows = max(1, _BAND // width)
   for top in range(0, height, rows):
@@ -275,7 +274,7 @@ def _boxes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _bands(planes: list[Image.Image]) -> Iterator[list[np.ndarray]]:
-  """The pixels of each band, of each image."""
+  """Yield the pixels of each band, for each image."""
   for box in _boxes(planes[0]):
     yield [np.asarray(plane.crop(box)) for plane in planes]
 
@@ -283,7 +282,7 @@ def _bands(planes: list[Image.Image]) -> Iterator[list[np.ndarray]]:
 def _by_bands(
     planes: list[Image.Image], mode: str, change: Callable[..., np.ndarray]
 ) -> Image.Image:
-  """The image whose pixels are a function of others', made a band at a time to take no memory."""
+  """Compute an image from the pixels of others, one band at a time to save memory."""
   # Colors go back to where they came from.
   result = planes[0] if planes[0].mode == mode else Image.new(mode, planes[0].size)
   for box in _boxes(planes[0]):

@@ -18,7 +18,7 @@ _INFO = 'dataset_info.json'
 
 
 def is_prepared(name: str, folder: str) -> bool:
-  """Whether TFDS's data folder holds the set, prepared. Nothing is downloaded.
+  """Return whether TFDS's data folder holds the prepared set. Nothing is downloaded.
 
   Raises:
     UserError: if it holds the set in another version or format, or its files are damaged.
@@ -43,7 +43,7 @@ def is_prepared(name: str, folder: str) -> bool:
 
 
 def _check_versions(name: str, found: str, version: str) -> None:
-  """Raises a `UserError` where the set is there in another version."""
+  """Raise a `UserError` if the set is there in another version."""
   others = [
       inner for inner in sorted(os.listdir(found))
       if os.path.exists(os.path.join(found, inner, _INFO)) and inner.replace('.', '').isdigit()
@@ -56,7 +56,7 @@ def _check_versions(name: str, found: str, version: str) -> None:
 
 
 def _check_files(name: str, path: str) -> None:
-  """Raises a `UserError` where reading a file might never end, or there is none."""
+  """Raise a `UserError` if a file is not a regular one."""
   for file in sorted(os.listdir(path)):
     try:
       check_regular(os.path.join(path, file))
@@ -70,7 +70,7 @@ def _check_files(name: str, path: str) -> None:
 
 
 def _check_info(name: str, path: str) -> None:
-  """Raises a `UserError` where a set's description is none, or one of another format."""
+  """Raise a `UserError` if a set's description is damaged or of another format."""
   file = os.path.join(path, _INFO)
   try:
     with open_regular(file) as content:
