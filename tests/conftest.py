@@ -54,6 +54,24 @@ def little_optimization():
 
 
 @pytest.fixture
+def registrations():
+  """Forgets afterwards what a test registers."""
+  from multiscale_inversion.data import registry as datasets
+  from multiscale_inversion.data.augmentation import registry as augmentations
+  from multiscale_inversion.networks import registry as networks
+  from multiscale_inversion.objectives import registry as objectives
+
+  registries = (
+    networks._NETWORKS, objectives._OBJECTIVES, datasets._DATASETS, augmentations._AUGMENTATIONS
+  )
+  before = [dict(registry) for registry in registries]
+  yield
+  for registry, known in zip(registries, before):
+    registry.clear()
+    registry.update(known)
+
+
+@pytest.fixture
 def float64():
   """Double precision for one test: oracles are compared to ten digits, not to three."""
   before = jax.config.jax_enable_x64

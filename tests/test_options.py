@@ -17,8 +17,6 @@ from multiscale_inversion.cli import overrides
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.data import augmentation
 from multiscale_inversion.errors import UserError, WrongType, named_as_keys
-from multiscale_inversion.networks import registry as network_registry
-from multiscale_inversion.objectives import registry as objective_registry
 from multiscale_inversion.options import OneOf, Range, checked, options_of
 from multiscale_inversion.registry import Registry
 from multiscale_inversion.runs import build, defaults
@@ -191,16 +189,8 @@ def test_old_runs_have_the_setting_of_new_ones():
 
 
 @pytest.fixture
-def mine(monkeypatch):
+def mine(registrations):
   """A user's own: each with an option that the library does not know."""
-  for registry, name in (
-    (network_registry, '_NETWORKS'), (objective_registry, '_OBJECTIVES'),
-    (augmentation.registry, '_AUGMENTATIONS'),
-  ):
-    copied = getattr(registry, name)
-    monkeypatch.setattr(registry, name, type(copied).__new__(type(copied)))
-    getattr(registry, name).__dict__.update(copied.__dict__)
-    dict.update(getattr(registry, name), copied)
 
   class Mine(networks.LayeredNetwork):
     """Mine.

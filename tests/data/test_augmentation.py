@@ -1,6 +1,5 @@
 """Augmentations: draws of each image's own, and results against NumPy and SciPy."""
 
-import copy
 
 import jax
 import jax.numpy as jnp
@@ -342,9 +341,7 @@ def test_compose_in_order():
   np.testing.assert_array_equal(augmentation.compose()(jax.random.key(0), jnp.ones(3)), [1, 1, 1])
 
 
-def test_register(monkeypatch):
-  registry = augmentation.registry
-  monkeypatch.setattr(registry, '_AUGMENTATIONS', copy.copy(registry._AUGMENTATIONS))
+def test_register(registrations):
   augmentation.register('negative', lambda scale=1: lambda key, x: -scale * x)
   assert augmentation.names()[-1] == 'negative'
   x = images(2, (8, 8, 1))

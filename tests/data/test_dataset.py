@@ -1,4 +1,3 @@
-import copy
 import hashlib
 import os
 import pathlib
@@ -375,16 +374,14 @@ def mine(**changes):
   ({'test_labels': np.array([0, -1])}, 'test_labels from -1 to 0; allowed: 0 to 1, for 2'),
   ({'class_names': ('a',)}, '1 class names; allowed: at least 2'),
 ])
-def test_a_set_of_ones_own_that_is_not_as_it_must_be(monkeypatch, changes, message):
-  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
+def test_a_set_of_ones_own_that_is_not_as_it_must_be(registrations, changes, message):
   data.register('mine', lambda folder: mine(**changes))
   with pytest.raises(UserError, match=re.escape(message)) as info:
     data.load('mine')
   assert str(info.value).startswith('data set mine: ')
 
 
-def test_labels_of_a_set_of_ones_own_become_int32(monkeypatch):
-  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
+def test_labels_of_a_set_of_ones_own_become_int32(registrations):
   data.register('mine', lambda folder: mine(train_labels=np.array([0, -1, 1, -1])))
   found = data.load('mine')
   assert found.train_labels.dtype == found.test_labels.dtype == np.int32
@@ -395,8 +392,7 @@ def test_labels_of_a_set_of_ones_own_become_int32(monkeypatch):
     data.load('mine')
 
 
-def test_a_registered_set_is_loaded_by_name_once(monkeypatch):
-  monkeypatch.setattr(dataset, '_DATASETS', copy.copy(dataset._DATASETS))
+def test_a_registered_set_is_loaded_by_name_once(registrations):
   folders = []
   data.register('mine', lambda folder: folders.append(folder) or mine())
   assert data.names()[-1] == 'mine'

@@ -112,7 +112,11 @@ def test_averaged_parameters_where_these_are_evaluated(tmp_path):
 
 
 def test_no_data_set_is_read(finished, monkeypatch):
-  monkeypatch.setattr(dataset, '_DATASETS', {})
+  def refuse(data_dir):
+    raise AssertionError('a data set is read')
+
+  for name in dataset.names():
+    monkeypatch.setitem(dataset._DATASETS, name, refuse)
   assert multiscale_inversion.load(str(finished[1])).step == 4
 
 

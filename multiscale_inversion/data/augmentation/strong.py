@@ -127,7 +127,7 @@ def cutout(max_cutout: Share = 0.5) -> Callable[[jax.Array, jax.Array], jax.Arra
 def _within(center: jax.Array, length: jax.Array, size: int) -> jax.Array:
   """Return which of `size` pixels lie in each image's interval, shape [N, size]."""
   first = (center - length // 2)[:, None]
-  position = jnp.arange(size)
+  position = jnp.arange(size)[None]
   return (position >= first) & (position < first + length[:, None])
 
 
