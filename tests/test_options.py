@@ -22,6 +22,7 @@ from multiscale_inversion.registry import Registry
 from multiscale_inversion.runs import build, defaults
 from multiscale_inversion.runs.config import flatten, resolve, validate
 from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.recorded import as_json
 from tests.experiments import tiny
 
 
@@ -207,6 +208,21 @@ def mine(registrations):
   networks.register('mine', Mine)
   objectives.register('mine', lambda sharpness=1.0: objectives.create('entropy'))
   augmentation.register('mine', lambda spread=0.5: augmentation.none())
+
+
+def test_a_tuple_of_strings_is_recorded(registrations):
+  """Its values come back from `summary.json`; those of another kind are refused."""
+  def named(places: tuple[str, ...] = ('a', 'b')):
+    return objectives.create('entropy')
+
+  objectives.register('named', named)
+  config = tiny.config(**{'objective.name': 'named', 'objective.places': ('x', 'y')})
+  recorded = as_json(resolve(config).to_dict())
+  run = FinishedRun.from_json(tiny.summary(config=recorded), 'there')
+  assert run.configuration.objective.places == ('x', 'y')
+  recorded['objective']['places'] = ['x', 3]
+  with pytest.raises(UserError, match=r'objective\.places: .*; allowed: a list of strings'):
+    FinishedRun.from_json(tiny.summary(config=recorded), 'there')
 
 
 def test_options_of_ones_own_are_keys(mine):

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs import defaults, kinds
 from multiscale_inversion.runs.config import from_record
+from multiscale_inversion.runs.defaults import Key
 
 _FOLDER_FLAGS = ('workdir', 'config.data.data_dir')
 _DATA_DIR = re.compile(r'(data\.data_dir=)[^,]+')  # inside the value of `--set`
@@ -200,23 +201,32 @@ def _check_config(config: dict[str, Any], where: str) -> None:
   for section in _SECTIONS:
     if section not in config:
       raise UserError(f'{where}: lacks {section}')
-  known = defaults.get_config()
+  known = defaults.keys()
+  sections = {key.partition('.')[0] for key in known if '.' in key}
   for key, value in config.items():
-    if isinstance(known.get(key), ConfigDict):
+    if key in sections:
       kinds.check(value, kinds.OBJECT, f'{where}.{key}')
       for name, inner in value.items():
-        _check_value(known[key], name, inner, f'{where}.{key}.{name}')
+        _check_value(known.get(f'{key}.{name}'), name, inner, f'{where}.{key}.{name}')
     else:
-      _check_value(known, key, value, f'{where}.{key}')
+      _check_value(known.get(key), key, value, f'{where}.{key}')
 
 
-def _check_value(section: ConfigDict, name: str, value: Any, where: str) -> None:
+def _check_value(key: Key | None, name: str, value: Any, where: str) -> None:
   if not name or '.' in name:
     raise UserError(f'{where}: {name!r} is not the name of a key')
-  if name not in section:
+  if key is None:
     kinds.check(value, kinds.Kind(lambda v: not isinstance(v, dict), 'no object'), where)
-  elif value is not None or section[name] is not None:
-    kinds.check(value, _OF_TYPE[section.get_type(name)], where)
+  elif value is not None or (key.declared and key.declared.default is not None):
+    kinds.check(value, _kind(key), where)
+
+
+def _kind(key: Key) -> kinds.Kind:
+  """Return the kind of values that a key has in a recorded configuration."""
+  types = key.types()
+  if types == (tuple,) and any(option.elements is str for option in key.all()):
+    return _TEXTS
+  return _OF_TYPE[types[0] if len(types) == 1 else object]
 
 
 def public_command(command: str) -> str:
