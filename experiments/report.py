@@ -88,7 +88,7 @@ def update(path: str) -> None:
     UserError: if the file has none, or a result file is missing; the file is then as it was.
   """
   renders = {
-      'table': lambda file: tables.of_runs(read_runs(file)),
+      'table': lambda file: tables.for_page(read_runs(file)),
       'paired': lambda file: tables.paired(read_runs(file)),
       'side by side': lambda file: tables.side_by_side(read_runs(file)),
       'mistakes': lambda file: tables.of_mistakes(read_mistakes(file)),

@@ -8,6 +8,8 @@ import json
 import pathlib
 import statistics
 
+from scipy import stats
+
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS_PAGE = ROOT / 'docs/results.md'
 
@@ -29,6 +31,13 @@ def paired(these, those):
   """Mean and standard error of the differences, seed by seed."""
   differences = [these[seed] - those[seed] for seed in sorted({*these} & {*those})]
   return statistics.mean(differences), statistics.stdev(differences) / len(differences) ** 0.5
+
+
+def p_value(these, those):
+  """Of the two-sided paired t-test, from Student's distribution."""
+  difference, error = paired(these, those)
+  degrees = len({*these} & {*those}) - 1
+  return 2 * stats.t.sf(abs(difference) / error, degrees)
 
 
 def mean(errors):

@@ -1,13 +1,13 @@
 """Make tables in Markdown, of runs, their differences and their mistakes; renew those of a page."""
 
-import math
 import os
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiments.reporting import grouping
+from experiments.reporting.comparison import compare
 from experiments.reporting.results import Mistakes
 from multiscale_inversion import files
 from multiscale_inversion.cli.text import printable
@@ -43,12 +43,31 @@ def of_runs(runs: Sequence[FinishedRun]) -> str:
 
   If rows differ in more than their names show, a column lists the differences.
   """
+  head, rows, by_seed = _rows(runs)
+  lines = [(*row, errors) for row, errors in zip(rows, by_seed, strict=True)]
+  return markdown([*head, 'by seed'], lines)
+
+
+def for_page(runs: Sequence[FinishedRun]) -> str:
+  """Return the table of `of_runs` for a page, with the errors of each seed folded away."""
+  head, rows, by_seed = _rows(runs)
+  names = [' / '.join(map(str, row[3:-2])).rstrip(' /') for row in rows]
+  folded = markdown([head[3], 'by seed'], zip(names, by_seed, strict=True))
+  return (
+      f'{markdown(head, rows)}\n<details><summary>Each seed</summary>\n\n{folded}\n</details>\n'
+  )
+
+
+def _rows(
+    runs: Sequence[FinishedRun],
+) -> tuple[list[str], list[tuple[Any, ...]], list[str]]:
+  """Return the head and the rows of the table of runs, and the errors of each row by seed."""
   groups = grouping.by_setting(runs)
   changes = grouping.differences([grouping.setting(group[0]) for group in groups])
-  lines = []
+  rows, by_seed = [], []
   for group, change in zip(groups, changes, strict=True):
     run = group[0]
-    lines.append((
+    rows.append((
         grouping.dataset_name(run),
         run.num_labeled,
         grouping.network_name(run),
@@ -56,31 +75,12 @@ def of_runs(runs: Sequence[FinishedRun]) -> str:
         *([change] if any(changes) else []),
         f'{run.num_epochs:.4g}',
         _errors(group),
-        ', '.join(f'{one.seed}: {one.test_error:.2f}' for one in group),
     ))
-  error = 'test error, % (mean ± std)'
+    by_seed.append(', '.join(f'{one.seed}: {one.test_error:.2f}' for one in group))
   changed = ['changes'] if any(changes) else []
-  head = ['data set', 'labels', 'network', 'objective', *changed, 'epochs', error, 'by seed']
-  return markdown(head, lines)
-
-
-class _Difference(NamedTuple):
-  """The mean difference of test errors over the seeds that two settings share."""
-
-  seeds: int
-  mean: float
-  standard_error: float  # nan for one seed
-
-
-def _difference(
-    group: Sequence[FinishedRun], base: Sequence[FinishedRun]
-) -> _Difference | None:
-  """Return the paired difference between two settings' runs; None if they share no seed."""
-  errors = {run.seed: run.test_error for run in base}
-  found = [run.test_error - errors[run.seed] for run in group if run.seed in errors]
-  if not found:
-    return None
-  return _Difference(len(found), statistics.mean(found), grouping.standard_error(found))
+  error = 'test error, % (mean ± std)'
+  head = ['data set', 'labels', 'network', 'objective', *changed, 'epochs', error]
+  return head, rows, by_seed
 
 
 def paired(runs: Sequence[FinishedRun], reference: str = 'multiscale') -> str:
@@ -96,14 +96,19 @@ def paired(runs: Sequence[FinishedRun], reference: str = 'multiscale') -> str:
   (base,) = bases
   lines = []
   for group in groups:
-    difference = None if group is base else _difference(group, base)
-    if difference:
-      mean, error = difference.mean, difference.standard_error
-      ratio = mean / error if error else math.nan
-      name = grouping.objective_name(group[0])
-      lines.append((name, difference.seeds, f'{mean:+.2f}', f'{error:.2f}', f'{ratio:.1f}'))
+    found = None if group is base else compare(group, base)
+    if found:
+      lines.append((
+          grouping.objective_name(group[0]),
+          found.seeds,
+          f'{found.mean:+.2f}',
+          f'{found.standard_error:.2f}',
+          found.p_text(),
+          'yes' if found.beyond_chance else 'no',
+      ))
   base_name = grouping.objective_name(base[0])
-  head = ['objective', 'seeds', f'error less that of {base_name}', 'standard error', 'ratio']
+  difference = f'error less that of {base_name}'
+  head = ['objective', 'seeds', difference, 'standard error', 'p', 'beyond chance']
   return markdown(head, lines)
 
 
@@ -126,15 +131,17 @@ def side_by_side(runs: Sequence[FinishedRun]) -> str:
   lines = []
   for name in alone:
     both = groups.get(name + _ADDED)
-    difference = _difference(both, groups[name]) if both else None
+    found = compare(both, groups[name]) if both else None
     lines.append((
         grouping.objective_name(groups[name][0]).replace('_', ' '),
         _errors(groups[name]),
         _errors(both) if both else 'not measured',
-        f'{difference.mean:+.2f} ± {difference.standard_error:.2f}' if difference else '',
-        difference.seeds if difference else len(groups[name]),
+        f'{found.mean:+.2f} ± {found.standard_error:.2f}' if found else '',
+        found.p_text() if found else '',
+        found.seeds if found else len(groups[name]),
     ))
-  head = ['method', 'alone, %', 'with multiscale, %', 'difference ± standard error', 'seeds']
+  difference = 'difference ± standard error'
+  head = ['method', 'alone, %', 'with multiscale, %', difference, 'p', 'seeds']
   return markdown(head, lines)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from experiments import report
 from experiments.reporting import by_labels, tables
+from experiments.reporting.comparison import compare
 from experiments.reporting.results import read_all
 from multiscale_inversion import UserError
 from multiscale_inversion.cli import program as cli
@@ -109,7 +110,45 @@ def test_paired_differences():
   runs.append(_run('entropy', 1, 3.0))
   # 1, 3 and 2: mean 2, standard deviation 1.
   assert paired(runs).splitlines()[2:] == [
-    '| global | 3 | +2.00 | 0.58 | 3.5 |', '| entropy | 1 | -1.00 | nan | nan |',
+    '| global | 3 | +2.00 | 0.58 | 0.074 | no |', '| entropy | 1 | -1.00 | nan | - | no |',
+  ]
+
+
+@pytest.mark.parametrize(('differences', 'p', 'beyond'), [
+  # t and p from the tables of Student's distribution: t = 4.303 at p = 0.05 with 2 degrees of
+  # freedom, 2.365 with 7, and 5.408 at p = 0.001 with 7.
+  ([1.0, 3.0, 2.0], 0.0742, False),  # t = 3.464: p = 1 - t / sqrt(t^2 + 2)
+  ([2.0, 4.0, 3.0], 0.0351, True),  # t = 5.196
+  ([0.0, 0.0, 0.0], None, False),
+  ([1.0], None, False),
+  ([1.5, 1.5], 0.0, True),
+])
+def test_beyond_chance(differences, p, beyond):
+  runs = [_run('global', seed, 5 + value) for seed, value in enumerate(differences)]
+  found = compare(typed(runs), typed([_run('multiscale', seed, 5.0) for seed in range(9)]))
+  assert found.seeds == len(differences) and found.beyond_chance == beyond
+  if p is None:
+    assert math.isnan(found.p_value) and found.p_text() == '-'
+  else:
+    assert found.p_value == pytest.approx(p, abs=1e-3)
+
+
+def test_a_page_folds_the_seeds_away():
+  runs = [_run('multiscale', 0, 3.0), _run('multiscale', 1, 5.0), _run('global', 0, 4.0)]
+  assert tables.for_page(typed(runs)).splitlines() == [
+    '| data set | labels | network | objective | epochs | test error, % (mean ± std) |',
+    '| --- | --- | --- | --- | --- | --- |',
+    '| digits | 50 | Resnet2-32 | multiscale | 40 | 4.00 ± 1.41 |',
+    '| digits | 50 | Resnet2-32 | global | 40 | 4.00 |',
+    '',
+    '<details><summary>Each seed</summary>',
+    '',
+    '| objective | by seed |',
+    '| --- | --- |',
+    '| multiscale | 0: 3.00, 1: 5.00 |',
+    '| global | 0: 4.00 |',
+    '',
+    '</details>',
   ]
 
 
@@ -120,8 +159,8 @@ def test_methods_side_by_side():
   runs.append(_run('pi_model', 3, 6.33333333))  # without a partner
   # -1, -3 and -2: mean -2, standard deviation 1.
   assert side_by_side(runs).splitlines()[2:] == [
-    '| pi model | 6.33 ± 1.25 | 4.33 ± 1.53 | -2.00 ± 0.58 | 3 |',
-    '| fixmatch | 2.00 | not measured |  | 1 |',
+    '| pi model | 6.33 ± 1.25 | 4.33 ± 1.53 | -2.00 ± 0.58 | 0.074 | 3 |',
+    '| fixmatch | 2.00 | not measured |  |  | 1 |',
   ]
   with pytest.raises(UserError, match='fixmatch occurs in several settings'):
     side_by_side([*runs, _run('fixmatch', 0, 2.0, pooling='max')])
@@ -298,7 +337,7 @@ def test_a_page_keeps_its_line_ends_its_link_and_its_permissions(program, result
   assert program(f'--update={link}')[0] == 0
   renewed = page.read_bytes()
   assert renewed.startswith(b'a\r\n<!-- table: runs.json -->\r\n| data set |')
-  assert renewed.endswith(b' |\r\n<!-- end of table -->\r\nz')
+  assert renewed.endswith(b'</details>\r\n<!-- end of table -->\r\nz')
   assert renewed.count(b'\n') == renewed.count(b'\r\n')
   assert link.is_symlink() and page.stat().st_mode & 0o777 == 0o664
 
