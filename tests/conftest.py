@@ -15,6 +15,7 @@ if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 # Shapes meet only where the code says so: a vector beside a batch is a mistake more often than not.
 # Types may be promoted: optax compares whole steps with the schedule's floating-point numbers.
@@ -78,3 +79,26 @@ def float64():
   jax.config.update('jax_enable_x64', True)
   yield
   jax.config.update('jax_enable_x64', before)
+
+
+@pytest.fixture(scope='module')
+def quick_compilation(quick_settings):
+  """Compiles with little optimization, and each program once for all tests."""
+  before = {name: jax.config.values[name] for name in quick_settings}
+  for name, value in quick_settings.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope='module')
+def one_block(quick_compilation):
+  """Residual networks of one group: with one block a group, a block and the classifier."""
+  from multiscale_inversion.networks import resnet
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(resnet, 'NUM_GROUPS', 1)
+    yield

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import placement
-from tests.experiments import tiny
+from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -23,7 +23,7 @@ from multiscale_inversion.runs import build, defaults
 from multiscale_inversion.runs.config import flatten, resolve, validate
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.recorded import as_json
-from tests.experiments import tiny
+from tests import tiny
 
 
 def constructor(

@@ -9,7 +9,7 @@ from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup
 from multiscale_inversion.runs.config import validate
-from tests.experiments import tiny
+from tests import tiny
 
 LEVELS = {'gaussian': 0.5, 'occlusion': 0.25, 'pattern': 0.5}
 

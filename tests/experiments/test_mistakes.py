@@ -9,7 +9,7 @@ from experiments import mistakes
 from experiments.reporting import tables
 from multiscale_inversion import UserError
 from multiscale_inversion.runs import loop as run
-from tests.experiments import tiny
+from tests import tiny
 
 
 def test_confusions():

@@ -21,7 +21,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import display
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.finished import FinishedRun
-from tests.experiments import tiny
+from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
 

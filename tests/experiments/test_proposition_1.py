@@ -20,7 +20,7 @@ from multiscale_inversion.data import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.folder import RunFolder
-from tests.experiments import tiny
+from tests import tiny
 
 CHANGES = {'network.width': 2, 'batch_size': 620, 'num_epochs': 1}
 NAME = 'digits_50_proposition_1/{}/1_blocks/{}'

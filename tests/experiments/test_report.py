@@ -14,7 +14,7 @@ from experiments.reporting.results import read_all
 from multiscale_inversion import UserError
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.runs.finished import FinishedRun, public_command
-from tests.experiments import tiny
+from tests import tiny
 
 
 def _run(objective, seed, error, unlabeled='entropy', **network):

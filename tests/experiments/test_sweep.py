@@ -17,7 +17,7 @@ from experiments.studies import paper, settings
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.config import validate
-from tests.experiments import tiny
+from tests import tiny
 
 CHANGES = {
   'network.blocks_per_group': 1, 'network.width': 2, 'batch_size': 620, 'num_epochs': 2,

@@ -21,7 +21,7 @@ from multiscale_inversion.errors import StorageError, UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs import metrics, pace, writers
 from multiscale_inversion.runs.folder import RunFolder
-from tests.experiments import tiny
+from tests import tiny
 
 pytestmark = [
   pytest.mark.usefixtures('one_block'),

@@ -12,7 +12,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
-from tests.experiments import tiny
+from tests import tiny
 
 SEEDS = (3, 4, 5)
 STEPS = 6  # 4 an epoch

@@ -22,7 +22,7 @@ from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
-from tests.experiments import tiny
+from tests import tiny
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(report.__file__)))
 WRONG = (

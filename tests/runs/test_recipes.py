@@ -11,7 +11,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.config import resolve, validate
-from tests.experiments import tiny
+from tests import tiny
 
 FEW = {'batch_norm_inverse': 'batch', 'dropout_rate': 0.1}, {
   'reduction': 'group', 'unlabeled': 'information'

@@ -18,7 +18,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs import pace
-from tests.experiments import tiny
+from tests import tiny
 
 # 1,247 unlabeled images, 310 a batch: 4 steps an epoch.
 NUM_STEPS = 10

@@ -13,7 +13,7 @@ from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.runs import build as setup
 from multiscale_inversion.runs import loop as run
-from tests.experiments import tiny
+from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
 

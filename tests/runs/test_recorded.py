@@ -14,7 +14,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs import recorded
 from multiscale_inversion.runs.folder import RunFolder
-from tests.experiments import tiny
+from tests import tiny
 
 pytestmark = pytest.mark.usefixtures('one_block')
 
