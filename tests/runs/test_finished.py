@@ -8,7 +8,7 @@ import os
 import pytest
 
 from experiments import report
-from experiments.reporting import (
+from experiments.reporting import classical, (
   by_labels,
   figures,
   grouping,
@@ -160,10 +160,14 @@ def test_what_is_wrong_is_named():
 
 def test_published_results_are_read():
   names = sorted(glob.glob(os.path.join(ROOT, 'results', '*.json')))
-  read = [n for n in names if 'benchmark_' not in n and not n.endswith('_mistakes.json')]
+  studies = ('_mistakes.json', '_classical.json')
+  read = [n for n in names if 'benchmark_' not in n and not n.endswith(studies)]
   assert len(read) > 10
   for name in read:
     assert results.read_runs(name)
+  for name in names:
+    if name.endswith('_classical.json'):
+      assert classical.read_results(name)
   assert results.read_mistakes(os.path.join(ROOT, 'results', 'digits_50_mistakes.json'))
   assert results.read_propositions(os.path.join(ROOT, 'results', 'proposition_1.json'))
 
