@@ -8,8 +8,9 @@ import os
 import pytest
 
 from experiments import report
-from experiments.reporting import classical, (
+from experiments.reporting import (
   by_labels,
+  classical,
   figures,
   grouping,
   paper_tables,
