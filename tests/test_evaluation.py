@@ -26,7 +26,7 @@ def _linear(seed=1):
   }
 
   def apply(variables, x):
-    return x, x.reshape(len(x), -1) @ variables['kernel'] + variables['bias']
+    return x, x.reshape(len(x), -1) @ variables['kernel'] + variables['bias'][None]
 
   return types.SimpleNamespace(apply=apply), weights
 
@@ -86,9 +86,9 @@ def test_padding_never_counts(padded_logits, right):
   def apply(variables, x):
     # `labels` travel as variables: the network is right (or wrong) about all it should see.
     black = jnp.all(x == 0, (1, 2, 3))
-    found = jnp.argmin(jnp.sum((x[:, None] - variables['images']) ** 2, (2, 3, 4)), 1)
+    found = jnp.argmin(jnp.sum((x[:, None] - variables['images'][None]) ** 2, (2, 3, 4)), 1)
     logits = 20.0 * jax.nn.one_hot(variables['answers'][found], CLASSES)
-    return (jnp.where(black[:, None], jnp.array(padded_logits, jnp.float32), logits),)
+    return (jnp.where(black[:, None], jnp.array([padded_logits], jnp.float32), logits),)
 
   x = images.astype(np.float64) - images.mean((1, 2, 3), keepdims=True)
   variables = {
