@@ -1,5 +1,7 @@
 """A classification data set in memory."""
 
+import hashlib
+import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,3 +74,17 @@ def check(name: str, dataset: Any) -> Dataset:
         f'{dataset.test_images.shape[1:]} for testing; allowed: one shape'
     )
   return dataset
+
+
+def checksum(dataset: Dataset) -> str:
+  """Return the SHA-256 of all images and labels in their order, and of the class names."""
+  digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
+  for values in (
+      dataset.train_images,
+      dataset.train_labels,
+      dataset.test_images,
+      dataset.test_labels,
+  ):
+    digest.update(f'{values.dtype.str} {values.shape}'.encode())
+    digest.update(np.ascontiguousarray(values).data)
+  return digest.hexdigest()

@@ -11,8 +11,7 @@ from typing import Any
 import filelock
 from ml_collections import ConfigDict
 
-from multiscale_inversion.data import Dataset
-from multiscale_inversion.data.checksum import checksum
+from multiscale_inversion.data.dataset import Dataset, checksum
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import (
   make_folder,

@@ -1,6 +1,9 @@
 """Read custom images from a folder with one sub-folder for each class, or from a CSV file."""
 
+import collections
+import hashlib
 import os
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -8,7 +11,6 @@ import numpy as np
 from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.data.sources import image_table, image_tree
 from multiscale_inversion.data.sources.entries import Entry, class_names
-from multiscale_inversion.data.sources.held_out import digest, held_out
 from multiscale_inversion.data.sources.images import (
   EXTENSIONS,
   MAX_MEGAPIXELS,
@@ -31,7 +33,7 @@ def read(
   """Read labeled and unlabeled images of any size.
 
   See `image_tree.find` for folders and `image_table.find` for CSV files. If neither separates test
-  images, a share of the labeled ones is held out, the same for every seed (see `held_out`). Images
+  images, a share of the labeled ones is held out, the same for every seed (see `_held_out`). Images
   that cannot be read are skipped.
 
   Args:
@@ -63,11 +65,11 @@ def read(
   labels = np.array([-1 if e.label is None else names.index(e.label) for e in found], np.int32)
   is_test = np.array([entry.is_test for entry in found], bool)
   if not any(entry.is_test for entry in entries):
-    is_test = held_out([entry.name for entry in found], labels, test_fraction)
+    is_test = _held_out([entry.name for entry in found], labels, test_fraction)
   label_of = {entry.path: entry.label for entry in entries}
   _check_classes(where, names, labels[~is_test], [(label_of[s.path], s) for s in unreadable])
   # Shuffle the classes of test images, because figures show the first ones.
-  test = sorted(np.flatnonzero(is_test), key=lambda index: digest(found[index].name))
+  test = sorted(np.flatnonzero(is_test), key=lambda index: _digest(found[index].name))
   if not test:
     raise UserError(
         f'{where} leaves no image for testing; allowed: two that can be read of at '
@@ -128,3 +130,33 @@ def _check_classes(
           'allowed: at least one',
           'data_dir',
       )
+
+
+def _held_out(names: Sequence[str], labels: np.ndarray, fraction: float) -> np.ndarray:
+  """Choose the same share of each class for testing.
+
+  The choice is a function of the names alone, and of no seed: of each class, the images whose names
+  have the smallest SHA-256. An image more or less changes the place of few others.
+
+  Args:
+    names: of the images, different from each other.
+    labels: their classes, integers from 0, shape [N]; -1 where unlabeled, which is never chosen.
+    fraction: of each class, rounded; at least one image, unless it is the only one.
+
+  Returns:
+    bool, shape [N].
+  """
+  members = collections.defaultdict(list)
+  for index, label in enumerate(labels):
+    if label >= 0:
+      members[int(label)].append(index)
+  chosen = np.zeros(len(labels), bool)
+  for indices in members.values():
+    count = min(max(1, round(fraction * len(indices))), len(indices) - 1)
+    chosen[sorted(indices, key=lambda index: _digest(names[index]))[:count]] = True
+  return chosen
+
+
+def _digest(name: str) -> bytes:
+  """Return the SHA-256 of a name, which gives a fixed order unrelated to the classes."""
+  return hashlib.sha256(name.encode('utf-8', 'surrogateescape')).digest()
