@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, WrongType
 
 HostOrDevice = np.ndarray | jax.Array  # arrays that are placed on devices later
 
@@ -21,12 +21,12 @@ def as_array(value: Any, what: str) -> jax.Array:
     what: the name of the argument in errors.
 
   Raises:
-    TypeError: if `value` does not make an array.
+    WrongType: if `value` does not make an array.
   """
   try:
     return jnp.asarray(value)
   except (TypeError, ValueError) as error:
-    raise TypeError(
+    raise WrongType(
         f'{what} is a {type(value).__name__} that makes no array of numbers; allowed: an array'
     ) from error
 
@@ -43,7 +43,7 @@ def as_shaped(
     kind: `floating-point numbers` or `integers`.
 
   Raises:
-    TypeError: if `value` does not make an array, or makes one of another kind of numbers.
+    WrongType: if `value` does not make an array, or makes one of another kind of numbers.
     UserError: if the shape is another one.
   """
   value = as_array(value, what)
@@ -55,5 +55,5 @@ def as_shaped(
     allowed = ', '.join(map(str, shape))
     raise UserError(f'{what} has the shape {value.shape}; allowed: [{allowed}]')
   if kind and not jnp.issubdtype(value.dtype, _KINDS[kind]):
-    raise TypeError(f'{what} is an array of {value.dtype}; allowed: {kind}')
+    raise WrongType(f'{what} is an array of {value.dtype}; allowed: {kind}')
   return value

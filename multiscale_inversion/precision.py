@@ -33,8 +33,7 @@ def get(name: str) -> Precision:
 
   - `float32`: full single precision, also on hardware whose default is less.
   - `tf32`: the factors of products are rounded to a significand of 11 bits, on GPUs that support
-  it;
-    other hardware ignores it.
+    it; other hardware ignores it.
   - `bfloat16`: activations, reconstructions and their products have a significand of 8 bits.
 
   Raises:

@@ -13,7 +13,7 @@ import numpy as np
 from multiscale_inversion import networks, precision
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.data.normalization import normalize
-from multiscale_inversion.errors import UserError, named_as_keys
+from multiscale_inversion.errors import UserError, WrongType, named_as_keys
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network
 from multiscale_inversion.runs.folder import RunFolder
@@ -55,7 +55,7 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are not real numbers.
+      WrongType: if they are not real numbers.
     """
     images = self._checked(images)
     parts = [
@@ -72,7 +72,7 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are not real numbers.
+      WrongType: if they are not real numbers.
     """
     return self._activations(self.variables, self._checked(images))
 
@@ -84,7 +84,7 @@ class Trained:
 
     Raises:
       UserError: if the images have another shape.
-      TypeError: if they are not real numbers.
+      WrongType: if they are not real numbers.
     """
     return self._inversion(self.variables, self._checked(images))
 
@@ -99,7 +99,7 @@ class Trained:
           f'images: of shape {images.shape}; allowed: (N, {height}, {width}, {channels})'
       )
     if not any(jnp.issubdtype(images.dtype, kind) for kind in (jnp.integer, jnp.floating)):
-      raise TypeError(f'images: an array of {images.dtype}; allowed: real numbers, such as uint8')
+      raise WrongType(f'images: an array of {images.dtype}; allowed: real numbers, such as uint8')
     return images
 
   @functools.cached_property

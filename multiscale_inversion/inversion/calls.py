@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import tracers
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, WrongType
 from multiscale_inversion.inversion.stages import as_activation
 
 
@@ -61,7 +61,7 @@ class Calls:
 
     Raises:
       UserError: if a name does not occur, or occurs several times without `:k`.
-      TypeError: if a call did not return one floating-point array.
+      WrongType: if a call did not return one floating-point array.
     """
     single = {*self.occurring}
     # `path:0` also names the only call of a submodule.
@@ -78,16 +78,16 @@ class Calls:
 def _as_names(names: Any) -> list[str]:
   """Return names as a list; raise a `TypeError` for a single string and for unordered names."""
   if isinstance(names, str):
-    raise TypeError(f'names: the string {names!r}; allowed: a sequence of names')
+    raise WrongType(f'names: the string {names!r}; allowed: a sequence of names')
   if not isinstance(names, Iterable) or isinstance(names, Set | Mapping):
-    raise TypeError(f'names: a {type(names).__name__}; allowed: a sequence of names')
+    raise WrongType(f'names: a {type(names).__name__}; allowed: a sequence of names')
   return list(names)
 
 
 def check_array(value: Any, what: str) -> None:
   """Raise a `TypeError` unless the value is one floating-point array."""
   if not hasattr(value, 'dtype') or not jnp.issubdtype(value.dtype, jnp.floating):
-    raise TypeError(f'{what} does not return one floating-point array')
+    raise WrongType(f'{what} does not return one floating-point array')
 
 
 def invert_calls(
@@ -109,7 +109,7 @@ def invert_calls(
 
   Raises:
     UserError: see `Calls.check`.
-    TypeError: see `Calls.check`; also if x or the output is not one floating-point array, or if
+    WrongType: see `Calls.check`; also if x or the output is not one floating-point array, or if
       `names` is a string or has no order.
   """
   names = _as_names(names)

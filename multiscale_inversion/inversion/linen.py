@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 from flax.core.scope import CollectionFilter
 
+from multiscale_inversion.errors import WrongType
 from multiscale_inversion.inversion.calls import Calls, invert_calls
 from multiscale_inversion.inversion.stages import Inversion
 
@@ -54,7 +55,7 @@ def invert_module(
 
   Raises:
     UserError: if a name does not occur, or occurs several times without `:k`.
-    TypeError: if the module or a named submodule does not return one floating-point array; if
+    WrongType: if the module or a named submodule does not return one floating-point array; if
       `module` is not a Linen module, or `variables` is not a mapping.
 
   Example:
@@ -65,9 +66,9 @@ def invert_module(
     [(3, 5), (3, 4)]
   """
   if isinstance(module, nnx.Module):
-    raise TypeError('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
+    raise WrongType('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
   if not isinstance(module, nn.Module):
-    raise TypeError(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
+    raise WrongType(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
   check_variables(variables)
   if isinstance(rngs, Mapping):
     rngs = dict(rngs)
@@ -88,7 +89,7 @@ def invert_module(
 def check_variables(variables: Any) -> None:
   """Raise a `TypeError` unless `variables` is a mapping."""
   if not isinstance(variables, Mapping):
-    raise TypeError(
+    raise WrongType(
         f'variables: {_called(variables)}; allowed: a mapping of collections, as init returns it'
     )
 

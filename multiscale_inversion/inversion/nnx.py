@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 from flax import nnx
 
+from multiscale_inversion.errors import WrongType
 from multiscale_inversion.inversion.calls import Calls, invert_calls
 from multiscale_inversion.inversion.stages import Inversion
 
@@ -40,7 +41,7 @@ def invert_nnx_module(
 
   Raises:
     UserError: if a name does not occur, or occurs several times without `:k`.
-    TypeError: if `model` is not an NNX module; if it or a named submodule does not return one
+    WrongType: if `model` is not an NNX module; if it or a named submodule does not return one
       floating-point array.
 
   Example:
@@ -51,7 +52,7 @@ def invert_nnx_module(
     [(3, 5), (3, 4)]
   """
   if not isinstance(model, nnx.Module):
-    raise TypeError(f'invert_nnx_module: a {type(model).__name__}; allowed: a flax.nnx.Module')
+    raise WrongType(f'invert_nnx_module: a {type(model).__name__}; allowed: a flax.nnx.Module')
 
   def run(x: jax.Array, calls: Calls) -> tuple[jax.Array, nnx.State | None]:
     copy = nnx.clone(model)

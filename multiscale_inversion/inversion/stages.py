@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multiscale_inversion.arrays import as_array
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import UserError, WrongType
 from multiscale_inversion.inversion.recomputation import recomputed
 
 Stage = Callable[[jax.Array], Any]
@@ -47,9 +47,8 @@ def invert(
 
   The reconstruction of layer l is r^(l) = (dz^(L)/dz^(l))^T z^(L) (Eq. 7), which is the transposed
   Jacobian of stage l times r^(l+1). A chain of `jax.vjp`, one for each stage, walked back once,
-  gives
-  all of them: one forward and one backward pass, whatever L is. The result is differentiable again,
-  so that losses on it can be minimized by gradient descent.
+  gives all of them: one forward and one backward pass, whatever L is. The result is differentiable
+  again, so that losses on it can be minimized by gradient descent.
 
   A stage can hold a quantity constant in the inverse, but not in that outer differentiation, by
   `hold_in_inverse`.
@@ -69,9 +68,9 @@ def invert(
     The `Inversion`: L + 1 activations, L reconstructions and L auxiliary values.
 
   Raises:
-    ValueError: if there is no stage.
+    UserError: if there is no stage.
     UserError: if x has no axis of observations.
-    TypeError: if a stage is not a function, or x or the output of a stage is not a floating-point
+    WrongType: if a stage is not a function, or x or the output of a stage is not a floating-point
       array (for a stage: such an array, or a pair of it and an auxiliary value).
 
   Example:
@@ -126,7 +125,7 @@ def _with_auxiliary(stage: Stage, index: int) -> _StageWithAuxiliary:
     output = stage(z)
     if isinstance(output, tuple):
       if len(output) != 2:
-        raise TypeError(
+        raise WrongType(
             f"invert: stage {index} returned a tuple of {len(output)}; allowed: z' or (z', aux)"
         )
       z, aux = output
@@ -143,15 +142,15 @@ def _with_auxiliary(stage: Stage, index: int) -> _StageWithAuxiliary:
 def _checked(stages: Sequence[Stage]) -> tuple[Stage, ...]:
   """Return the stages as a tuple, after checks that they are functions."""
   if not isinstance(stages, Iterable):
-    raise TypeError(
+    raise WrongType(
         f'invert: stages is a {type(stages).__name__}; allowed: a sequence of functions'
     )
   stages = tuple(stages)
   if not stages:
-    raise ValueError('invert: stages is empty; a network has at least one stage')
+    raise UserError('invert: stages is empty; a network has at least one stage')
   for index, stage in enumerate(stages):
     if not callable(stage):
-      raise TypeError(
+      raise WrongType(
           f"invert: stage {index} is a {type(stage).__name__}; allowed: a function z -> z' or "
           "z -> (z', aux)"
       )
@@ -166,7 +165,7 @@ def as_activation(x: Any, what: str) -> jax.Array:
     what: the name of x in errors.
 
   Raises:
-    TypeError: if x does not make an array of floating-point numbers.
+    WrongType: if x does not make an array of floating-point numbers.
     UserError: if x has no axis.
   """
   x = as_array(x, what)
@@ -180,7 +179,7 @@ def check_activation(z: Any, what: str) -> None:
   """Raise a `TypeError` unless z is a floating-point array."""
   if not isinstance(z, jax.Array) or not jnp.issubdtype(z.dtype, jnp.floating):
     found = f'an array of {z.dtype}' if isinstance(z, jax.Array) else f'a {type(z).__name__}'
-    raise TypeError(f'{what} is {found}; allowed: a floating-point array')
+    raise WrongType(f'{what} is {found}; allowed: a floating-point array')
 
 
 @jax.custom_jvp

@@ -47,10 +47,9 @@ class ResNet(BlockOptions, LayeredNetwork):
   """Resnet n-k: 3n residual blocks in three groups, and a dense classifier (L = 3n + 1).
 
   The blocks of the first group have k filters. Each later group has twice as many filters as the
-  one
-  before, at half the resolution: the last blocks of the first two groups end in 2x2 pooling, and
-    the last block of all ends in the global mean. The paper's networks: Resnet3-64 (n = 3, k = 64;
-    wide), Resnet6-32 (n = 6, k = 32; deep), Resnet2-32max (n = 2, k = 32, max pooling; MNIST).
+  one before, at half the resolution: the last blocks of the first two groups end in 2x2 pooling,
+  and the last block of all ends in the global mean. The paper's networks are Resnet3-64 (wide),
+  Resnet6-32 (deep) and, with max pooling, Resnet2-32max (MNIST).
 
   Attributes (beside those of `Network` and `BlockOptions`):
     pooling: mean, or maximum, which the paper takes for MNIST only.

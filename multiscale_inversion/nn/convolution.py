@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.nn import winograd
 
 # The sizes from which Winograd's algorithm is faster than im2col, for a forward and two backward
@@ -80,20 +81,20 @@ def convolve(
     Shape [N, H', W', F], where H' and W' depend on the padding (see `Conv`).
 
   Raises:
-    ValueError: if the padding or the implementation is unknown, if the implementation does not take
+    UserError: if the padding or the implementation is unknown, if the implementation does not take
       this kernel, or if the images are so small that nothing would be left.
   """
   margins = _margins(kernel.shape[:2], padding)
   output = [x.shape[1 + axis] + sum(margins[axis]) - kernel.shape[axis] + 1 for axis in (0, 1)]
   if min(output) < 1:
-    raise ValueError(
+    raise UserError(
         f'convolution: images of {x.shape[1]}x{x.shape[2]} are too small for a '
         f'{kernel.shape[0]}x{kernel.shape[1]} kernel with padding {padding!r}'
     )
   if implementation is None:
     implementation = default_implementation(x, kernel)
   if implementation not in _IMPLEMENTATIONS:
-    raise ValueError(
+    raise UserError(
         f'convolution: unknown implementation {implementation!r}; '
         f'allowed: {", ".join(_IMPLEMENTATIONS)}'
     )
@@ -121,7 +122,7 @@ def _margins(kernel_size: tuple[int, ...], padding: Padding) -> Margins:
     return cast(Margins, tuple(((k - 1) // 2, k // 2) for k in kernel_size))
   if padding == 'full':
     return cast(Margins, tuple((k - 1, k - 1) for k in kernel_size))
-  raise ValueError(f'convolution: unknown padding {padding!r}; allowed: {", ".join(PADDINGS)}')
+  raise UserError(f'convolution: unknown padding {padding!r}; allowed: {", ".join(PADDINGS)}')
 
 
 def _lax(x: jax.Array, kernel: jax.Array, margins: Margins) -> jax.Array:
@@ -163,7 +164,7 @@ def _num_groups(count: int, pixels: int) -> int:
 
 def _winograd(x: jax.Array, kernel: jax.Array, margins: Margins) -> jax.Array:
   if kernel.shape[:2] != winograd.KERNEL_SIZE:
-    raise ValueError(
+    raise UserError(
         f'convolution: winograd takes 3x3 kernels, not {kernel.shape[0]}x{kernel.shape[1]}'
     )
   return winograd.correlate(x, kernel, margins)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multiscale_inversion.arrays import as_shaped
-from multiscale_inversion.errors import UserError, check_choice
+from multiscale_inversion.errors import UserError, WrongType, check_choice
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives.context import (
   Context,
@@ -66,7 +66,7 @@ class Objective:
       The loss per observation, shape [N]; the caller reduces.
 
     Raises:
-      TypeError: if the context is needed and missing, or an argument has another type.
+      WrongType: if the context is needed and missing, or an argument has another type.
       UserError: if labels, mask, or the values of a term have another shape.
     """
     return self.evaluate(inversion, labels, mask, context).values
@@ -163,7 +163,7 @@ class Objective:
 
 def _checked(inversion: Any, labels: Any, mask: Any) -> tuple[jax.Array, jax.Array]:
   if not isinstance(inversion, Inversion):
-    raise TypeError(
+    raise WrongType(
         f'objective: inversion is a {type(inversion).__name__}; allowed: the Inversion that invert '
         'returns'
     )
@@ -190,7 +190,7 @@ def _check_averaged(found: Any, trained: Variables, index: int) -> None:
 def _own(context: Context | None, index: int) -> Context:
   """Return the context as the term of this index sees it."""
   if context is None:
-    raise TypeError('objective: one of its terms reads the training step; give `context`')
+    raise WrongType('objective: one of its terms reads the training step; give `context`')
   memory = (context.memory or {}).get(str(index))
   return context._replace(memory=memory, key=jax.random.fold_in(context.key, index))
 
@@ -199,7 +199,7 @@ def _weight(weight: Weight, context: Context | None) -> jax.Array | float:
   if not callable(weight):
     return weight
   if context is None:
-    raise TypeError('objective: one of its weights is a schedule; give `context`')
+    raise WrongType('objective: one of its weights is a schedule; give `context`')
   return weight(context.progress)
 
 
