@@ -5,10 +5,12 @@ import functools
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -279,7 +281,7 @@ def _pass_over_late_ends() -> None:
   """From now on, ignore errors of reads and writes that end after Orbax has stopped waiting.
 
   After the first array that cannot be read or written, Orbax abandons the others, which then end in
-  threads without an event loop.
+  threads without an event loop, or in an error that asyncio logs because nobody asks for it.
   """
   otherwise = sys.unraisablehook
 
@@ -288,6 +290,15 @@ def _pass_over_late_ends() -> None:
       otherwise(unraisable)
 
   sys.unraisablehook = hook
+  logging.getLogger('asyncio').addFilter(lambda record: not _is_abandoned_by_orbax(record))
+
+
+def _is_abandoned_by_orbax(record: logging.LogRecord) -> bool:
+  """Return whether asyncio logs an error that Orbax has not asked for."""
+  if 'exception was never retrieved' not in record.getMessage() or not record.exc_info:
+    return False
+  frames = traceback.walk_tb(record.exc_info[2])
+  return any(frame.f_globals.get('__name__', '').startswith('orbax.') for frame, _ in frames)
 
 
 def _opened_notes(sealed: Any, step: int) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -81,6 +81,19 @@ def test_axes_that_a_network_does_not_take(name, shape, allowed):
     assert allowed in str(error.value) or shape == ()
 
 
+@pytest.mark.parametrize('dtype', [jnp.int32, jnp.uint8, jnp.bool_, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize('name', SHAPES)
+def test_numbers_of_every_type(name, dtype):
+  """Ones are the same in each; without `dtype` a network computes in its parameters' type."""
+  network, x = small(name), np.ones((2, *SHAPES[name]), np.float32)
+  variables = jax.jit(network.init)(jax.random.key(0), jnp.asarray(x))
+  same = jax.eval_shape(network.init, jax.random.key(0), jnp.asarray(x, dtype))
+  assert jax.tree.map(jnp.shape, same) == jax.tree.map(jnp.shape, variables)
+  found = jax.jit(network.apply)(variables, jnp.asarray(x, dtype))[-1]
+  assert found.dtype == jnp.float32
+  np.testing.assert_allclose(found, jax.jit(network.apply)(variables, x)[-1], rtol=1e-6, atol=1e-7)
+
+
 def test_lists_and_other_numbers():
   network = small('mlp')
   x = np.arange(8.0).reshape(2, 2, 2, 1)

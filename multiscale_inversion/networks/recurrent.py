@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from multiscale_inversion.networks.base import LayeredNetwork
 from multiscale_inversion.nn import functions
@@ -36,9 +37,11 @@ class RecurrentLayer(nn.Module):
     del inverse
     z = functions.as_sequence(z)
     cell = self.cell(self.features, dtype=self.dtype, name='cell')
-    # Flax starts from zeros of the parameters' type, not of the activations'.
+    # Flax starts from zeros of the parameters' type, not of the activations'. A recurrence has one
+    # type, so that integers and half precision need the cast that other layers do themselves.
     zeros = cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
-    start = jax.tree.map(lambda carry: carry.astype(self.dtype or z.dtype), zeros)
+    z = z.astype(self.dtype or jnp.result_type(z, *jax.tree.leaves(zeros)))
+    start = jax.tree.map(lambda carry: carry.astype(z.dtype), zeros)
     recurrence: Any = nn.RNN(cell, name='recurrence')
     z = recurrence(z, initial_carry=start)
     if self.last:

@@ -167,7 +167,7 @@ class FinishedRun:
         SeedResult(**_checked(SeedResult, own, f'{where}: seeds', 'a seed'))
         for own in found.get('seeds', ())
     )
-    _check_config(found['config'], f'{where}: config')
+    check_config(found['config'], f'{where}: config')
     for name in ('class_names', 'image_shape'):
       if name in found:
         found[name] = tuple(found[name])
@@ -193,10 +193,17 @@ def _checked(kind: type, content: Any, where: str, what: str) -> dict[str, Any]:
   return {name: content[name] for name in present}
 
 
-def _check_config(config: dict[str, Any], where: str) -> None:
+def check_config(config: dict[str, Any], where: str) -> None:
   """Check the values of a recorded configuration by the types of the defaults.
 
   Keys may be missing, because they are younger than the run, or unknown, from a later version.
+
+  Args:
+    config: as read from JSON.
+    where: the place that it was read from, for the message.
+
+  Raises:
+    UserError: one line that names the place, the key and what is allowed.
   """
   for section in _SECTIONS:
     if section not in config:

@@ -22,7 +22,7 @@ from multiscale_inversion.files import (
   writing,
 )
 from multiscale_inversion.runs import kinds, recorded
-from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.finished import FinishedRun, check_config
 from multiscale_inversion.runs.metrics import Record, read
 
 _CONFIG = 'config.json'
@@ -36,7 +36,7 @@ _LOCK = '.lock'
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 # The types of these values tell a file that a run has written whole.
-_IN_CONFIG = {'data': dict, 'network': dict, 'objective': dict, 'seed': int, 'num_seeds': int}
+_IN_CONFIG = {'seed': int, 'num_seeds': int}
 _IN_DATA = {'class_names': list, 'image_shape': list}
 _SAME_DATA = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
 
@@ -97,7 +97,9 @@ class RunFolder:
     Raises:
       UserError: if it is missing, damaged, or not a configuration.
     """
-    return self._needed(_CONFIG, _IN_CONFIG)
+    found = self._needed(_CONFIG, _IN_CONFIG)
+    check_config(found, self.file(_CONFIG))
+    return found
 
   def data(self) -> dict[str, Any]:
     """Read `data.json`, the record of the run's data set.

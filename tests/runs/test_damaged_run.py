@@ -1,6 +1,8 @@
 """Folders of interrupted runs, damaged: the same result from an older checkpoint, or one line."""
 
+import asyncio
 import errno
+import gc
 import json
 import os
 import shutil
@@ -272,6 +274,23 @@ def test_a_checkpoint_of_another_network(workdir):
     multiscale_inversion.load(str(workdir))
 
 
+def test_late_errors_of_orbax_are_not_logged(workdir, caplog):
+  """Orbax abandons the other arrays after the first that cannot be read."""
+  Checkpoints(str(workdir / 'checkpoints')).restore_variables()
+
+  async def abandon(module):
+    scope = {'__name__': module}
+    exec('async def read():\n  raise ValueError(__name__)', scope)
+    task = asyncio.ensure_future(scope['read']())
+    await asyncio.wait([task])
+
+  for module in ('orbax.checkpoint.somewhere', 'mine.orbax'):
+    asyncio.run(abandon(module))
+    gc.collect()
+  messages = [str(record.exc_info[1]) for record in caplog.records if record.name == 'asyncio']
+  assert messages == ['mine.orbax']
+
+
 def test_a_path_that_is_not_utf_8(tmp_path):
   with pytest.raises(UserError, match='not a path in UTF-8'):
     Checkpoints(str(tmp_path / 'a\udcff'))
@@ -354,6 +373,21 @@ def test_damaged_json(name, content, workdir):
     with pytest.raises(UserError) as info:
       multiscale_inversion.load(str(workdir))
     assert str(info.value).startswith(f'{workdir}/{name}: ') and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize(('key', 'value'), [
+  ('augmentation', None), ('augmentation', 'flip'), ('checkpoint_every_seconds', {'a': 1}),
+  ('data', {'test_fraction': {}}), ('network', {'name': {'a': 1}}), ('later', {'a': 1}),
+  ('learning_rate', 'fast'), ('a.b', 1),
+])
+def test_config_of_another_form(key, value, workdir):
+  content = json.loads((workdir / 'config.json').read_text())
+  inside = isinstance(content.get(key), dict) and isinstance(value, dict)
+  new = content[key] | value if inside else value
+  (workdir / 'config.json').write_text(json.dumps(content | {key: new}))
+  assert refused(workdir).startswith(f'{workdir}/config.json')
+  with pytest.raises(UserError, match=r'config\.json'):
+    multiscale_inversion.load(str(workdir))
 
 
 @pytest.mark.parametrize('name', ['config.json', 'data.json'])
