@@ -27,10 +27,9 @@ def invert_module(
 ) -> Inversion:
   """Run any Flax module and reconstruct its input and named values inside it (Eq. 7).
 
-  Zeros are added to the named values by Flax's interception of calls. One `jax.vjp` of the output,
-  with respect to the input and all these zeros, gives every reconstruction: one forward and one
-  backward pass, without a change to the module. The result is that of `invert` for the same network
-  in stages. It is differentiable again, and `hold_in_inverse` works in the module's code.
+  Flax's interception of calls adds zeros to the named values; one `jax.vjp` of the output, with
+  respect to the input and these zeros, gives every reconstruction. The result is that of `invert`
+  for the same network in stages, and differentiable again; `hold_in_inverse` works in the module.
 
   Args:
     module: a module whose call takes x first and returns its output, one array.
@@ -38,25 +37,22 @@ def invert_module(
       allowed.
     x: the observations, shape [N, ...], floating point.
     names: the submodules whose outputs are inverted, by their paths, such as `encoder/block_0`, in
-      the order of the result. If a submodule is called several times, `path:k` is its k-th call,
-      from 0 on. A submodule must return one array. It must not be, or be inside, a module made by
-      `nn.remat`, `nn.jit` or `nn.scan`, whose values Flax shows only inside the transformation.
+      the order of the result; `path:k` is the k-th of several calls, from 0 on. A submodule must
+      return one array. It must not be, or be inside, a module made by `nn.remat`, `nn.jit` or
+      `nn.scan`, whose values Flax shows only inside the transformation.
     rngs: random keys, as `apply` takes them: one for all, or one for each name.
-    mutable: collections that the call updates, in any form that `apply` takes: `['batch_stats']`,
-      `'batch_stats'`, True for all, False for none, a `DenyList`.
+    mutable: collections that the call updates, in any form that `apply` takes.
     method: a method of the module to call in place of `__call__`, as `apply` takes it.
-    **arguments: passed to the call, such as `train=True`. `capture_intermediates=True` among them
-      is an argument of `apply`.
+    **arguments: passed to `apply`, such as `train=True`.
 
   Returns:
-    The `Inversion`. Its activations are x, the named values and the output; its reconstructions are
-    those of all but the last; its auxiliary value is the same for each layer, the updated
-    collections, or `{}` where none is mutable.
+    The `Inversion`: the activations x, the named values and the output; the reconstructions of all
+    but the last; for each layer the same auxiliary value, the updated collections.
 
   Raises:
     UserError: if a name does not occur, or occurs several times without `:k`.
-    WrongType: if the module or a named submodule does not return one floating-point array; if
-      `module` is not a Linen module, or `variables` is not a mapping.
+    WrongType: if the module or a named submodule does not return one floating-point array, or an
+      argument is of another type.
 
   Example:
     >>> network = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(2)])
@@ -65,25 +61,25 @@ def invert_module(
     >>> [r.shape for r in result.reconstructions]
     [(3, 5), (3, 4)]
   """
-  if isinstance(module, nnx.Module):
-    raise WrongType('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
-  if not isinstance(module, nn.Module):
-    raise WrongType(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
+  _check_module(module)
   check_variables(variables)
-  if isinstance(rngs, Mapping):
-    rngs = dict(rngs)
-  # `apply` then returns a pair.
-  updates_any = mutable is not False or arguments.get('capture_intermediates')
+  keys = dict(rngs) if isinstance(rngs, Mapping) else rngs
+  updates_any = mutable is not False or arguments.get('capture_intermediates')  # A pair returns.
 
   def run(x: jax.Array, calls: Calls) -> tuple[jax.Array, Any]:
     with capture(calls):
-      found: Any = module.apply(
-          variables, x, rngs=rngs, mutable=mutable, method=method, **arguments
-      )
+      found: Any = module.apply(variables, x, rngs=keys, mutable=mutable, method=method, **arguments)
     return found if updates_any else (found, {})
 
   activations, reconstructions, updates = invert_calls(run, x, names)
   return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
+
+
+def _check_module(module: Any) -> None:
+  if isinstance(module, nnx.Module):
+    raise WrongType('invert_module: an NNX module; allowed: a Linen module (invert_nnx_module)')
+  if not isinstance(module, nn.Module):
+    raise WrongType(f'invert_module: {_called(module)}; allowed: a flax.linen.Module')
 
 
 def check_variables(variables: Any) -> None:

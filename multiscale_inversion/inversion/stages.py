@@ -92,13 +92,18 @@ def invert(
     pullbacks.append(pullback)
     auxiliary.append(aux)
 
-  reconstructions: list[jax.Array] = []
-  r = activations[-1]
-  for pullback in reversed(pullbacks):
-    (r,) = pullback(r)
-    reconstructions.append(r)
+  reconstructions = _pull_back(activations[-1], pullbacks)
   kept = tuple(map(_of_one_argument, pullbacks)) if keep_pullbacks else ()
-  return Inversion(tuple(activations), tuple(reversed(reconstructions)), tuple(auxiliary), kept)
+  return Inversion(tuple(activations), reconstructions, tuple(auxiliary), kept)
+
+
+def _pull_back(z: jax.Array, pullbacks: Sequence[_Pullback]) -> tuple[jax.Array, ...]:
+  """Return the reconstructions of all layers from the network's output."""
+  reconstructions: list[jax.Array] = []
+  for pullback in reversed(pullbacks):
+    (z,) = pullback(z)
+    reconstructions.append(z)
+  return tuple(reversed(reconstructions))
 
 
 def _linearized(apply: _StageWithAuxiliary, z: jax.Array) -> tuple[jax.Array, _Pullback, Any]:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import jax
@@ -112,9 +112,8 @@ def learned(
 
   The weights multiply those of `paper.multiscale` (1, 1 and 1/L for each layer), start at 1 and
   keep their sum. Each step updates them by the losses of its batch before it takes the gradient.
-  This is Section 4's rule, which uses the losses at the parameters Theta(t+1): the next batch's
-  pass is the first with these parameters. The weights are recorded as `weight/cross_entropy`,
-  `weight/entropy` and `weight/reconstruction/l`.
+  Section 4's rule uses the losses at the parameters Theta(t+1), first known in the next batch's
+  pass. The weights are recorded as `weight/cross_entropy` and so on.
 
   Args:
     rule: rule by which the weights learn, see `gradient_rule` and `speed_rule`.
@@ -122,18 +121,14 @@ def learned(
     decay: share of the old value that the speed rule's running means keep.
     power: exponent of the speed rule.
     reduction: over which observations a loss is averaged, see `paper.multiscale`.
-    unlabeled: only `entropy`; information is negative, and `none`, a loss of zero, would get all
-      the weight.
+    unlabeled: only `entropy`; information is negative, and `none` would get all the weight.
     stop_target: see `paper.multiscale`.
     form: see `paper.multiscale`.
 
   Raises:
     UserError: if a value is out of range, or an option belongs to the other rule.
   """
-  given = {'rate': rate, 'decay': decay, 'power': power}
-  for other in RULES.keys() - {rule}:
-    moved = [name for name, default in RULES[other].items() if given[name] != default]
-    check_options(f'learned with rule={rule}', moved, RULES[rule])
+  _check_rule(rule, {'rate': rate, 'decay': decay, 'power': power})
   if unlabeled != 'entropy':
     # Both rules need losses that are never negative and can fall from their first value.
     raise UserError(f'{unlabeled}; allowed with learned: entropy', 'unlabeled')
@@ -163,3 +158,10 @@ def learned(
       scheduled=True,
   )
   return Objective([(1.0, term)])
+
+
+def _check_rule(rule: str, given: Mapping[str, float]) -> None:
+  """Check that options which differ from their defaults belong to the rule."""
+  for other in RULES.keys() - {rule}:
+    moved = [name for name, default in RULES[other].items() if given[name] != default]
+    check_options(f'learned with rule={rule}', moved, RULES[rule])

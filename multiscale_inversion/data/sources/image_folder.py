@@ -63,19 +63,13 @@ def read(
   )
   found = [entries[position] for position in positions]
   labels = np.array([-1 if e.label is None else names.index(e.label) for e in found], np.int32)
-  is_test = np.array([entry.is_test for entry in found], bool)
-  if not any(entry.is_test for entry in entries):
+  if any(entry.is_test for entry in entries):
+    is_test = np.array([entry.is_test for entry in found], bool)
+  else:
     is_test = _held_out([entry.name for entry in found], labels, test_fraction)
   label_of = {entry.path: entry.label for entry in entries}
   _check_classes(where, names, labels[~is_test], [(label_of[s.path], s) for s in unreadable])
-  # Shuffle the classes of test images, because figures show the first ones.
-  test = sorted(np.flatnonzero(is_test), key=lambda index: _digest(found[index].name))
-  if not test:
-    raise UserError(
-        f'{where} leaves no image for testing; allowed: two that can be read of at '
-        'least one class',
-        'data_dir',
-    )
+  test = _shuffled_test(where, found, is_test)
   return Dataset(
       NAME,
       images[~is_test],
@@ -85,6 +79,18 @@ def read(
       names,
       (*skipped, *unreadable),
   )
+
+
+def _shuffled_test(where: str, found: Sequence[Entry], is_test: np.ndarray) -> np.ndarray:
+  """Return the positions of the test images, shuffled, because figures show the first ones."""
+  test = sorted(map(int, np.flatnonzero(is_test)), key=lambda index: _digest(found[index].name))
+  if not test:
+    raise UserError(
+        f'{where} leaves no image for testing; allowed: two that can be read of at '
+        'least one class',
+        'data_dir',
+    )
+  return np.array(test)
 
 
 def _path(data_dir: str | None) -> str:
