@@ -68,8 +68,8 @@ def invert_module(
 
   def run(x: jax.Array, calls: Calls) -> tuple[jax.Array, Any]:
     with capture(calls):
-      found: Any = module.apply(variables, x, rngs=keys, mutable=mutable, method=method, **arguments)
-    return found if updates_any else (found, {})
+      out: Any = module.apply(variables, x, rngs=keys, mutable=mutable, method=method, **arguments)
+    return out if updates_any else (out, {})
 
   activations, reconstructions, updates = invert_calls(run, x, names)
   return Inversion(activations, reconstructions, (updates,) * len(reconstructions))
