@@ -26,9 +26,9 @@ from PIL import Image
 
 from multiscale_inversion import files, trained
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.cli.text import UniqueNames, one_line
 from multiscale_inversion.data.sources import images as images_lib
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.text import UniqueNames, one_line
 
 # Other programs have flags of these names; one process may import several.
 flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)

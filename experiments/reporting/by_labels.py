@@ -9,8 +9,8 @@ from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from experiments.reporting import figures, grouping
-from multiscale_inversion.cli.text import UniqueNames, file_name, in_figure
 from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.text import UniqueNames, file_name, in_figure
 
 _LABELS = 'data.num_labeled'
 # The marker and the color of an objective, whichever others are drawn.

@@ -17,13 +17,13 @@ from matplotlib import pyplot as plt
 from experiments.reporting import grouping
 from experiments.reporting.grouping import dataset_name, network_name, objective_name
 from multiscale_inversion import files, trained
-from multiscale_inversion.cli.text import UniqueNames, file_name, in_figure, message
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
 from multiscale_inversion.runs.metrics import Record, series
+from multiscale_inversion.text import UniqueNames, file_name, in_figure, message
 
 matplotlib.use('Agg')
 

@@ -10,9 +10,9 @@ from experiments.reporting import grouping
 from experiments.reporting.comparison import compare
 from experiments.reporting.results import Mistakes
 from multiscale_inversion import files
-from multiscale_inversion.cli.text import printable
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.text import printable
 
 _ADDED = '+multiscale'
 _SHOWN = 3  # confusions of a network

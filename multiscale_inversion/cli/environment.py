@@ -14,7 +14,7 @@ import traceback
 import types
 import warnings
 
-from multiscale_inversion.cli import text
+from multiscale_inversion import text
 
 _CACHE = 'JAX_COMPILATION_CACHE_DIR'
 _PLATFORMS = ('JAX_PLATFORMS', 'JAX_PLATFORM_NAME')

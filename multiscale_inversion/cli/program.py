@@ -10,7 +10,8 @@ from collections.abc import Callable
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from multiscale_inversion.cli import overrides, stopping, streams, text
+from multiscale_inversion import text
+from multiscale_inversion.cli import overrides, stopping, streams
 from multiscale_inversion.errors import StorageError, UserError, suggestion
 from multiscale_inversion.runs.config import check_key, flatten
 

@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from multiscale_inversion.cli.text import one_line
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
+from multiscale_inversion.text import one_line
 
 _PLAIN_SECONDS = 10.0
 _SHOWN = 10  # skipped files, and classes

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from multiscale_inversion import text
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.cli import streams, text
+from multiscale_inversion.cli import streams
 from multiscale_inversion.errors import UserError
 
 # What a program prints: the mean and its deviation, names of files that are not UTF-8, anything.

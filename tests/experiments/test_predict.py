@@ -14,7 +14,7 @@ from PIL import Image
 import multiscale_inversion
 from experiments import predict
 from experiments.reporting import figures
-from multiscale_inversion.cli import text
+from multiscale_inversion import text
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
