@@ -73,7 +73,7 @@ def points(runs: Sequence[FinishedRun]) -> dict[str, list[tuple[int, float, floa
   for curve, group in groups:
     if curve not in names:
       names[curve] = unique.take(curve[0])
-    errors = [run.test_error for run in group]
+    errors = [run.error for run in group]
     mean, spread = statistics.mean(errors), grouping.standard_error(errors)
     curves[names[curve]].append((group[0].num_labeled, mean, spread))
   return dict(curves)

@@ -55,8 +55,8 @@ def compare(runs: Sequence[FinishedRun], others: Sequence[FinishedRun]) -> Compa
   Returns:
     The comparison; None if the settings share no seed.
   """
-  errors = {run.seed: run.test_error for run in others}
-  found = [run.test_error - errors[run.seed] for run in runs if run.seed in errors]
+  errors = {run.seed: run.error for run in others}
+  found = [run.error - errors[run.seed] for run in runs if run.seed in errors]
   if not found:
     return None
   error = standard_error(found)

@@ -45,7 +45,7 @@ class Cell:
     counted = [run for run in runs if not _note(run)] or runs
     self.measured = [
         Measured(
-            {run.seed: run.test_error for run in group},
+            {run.seed: run.error for run in group},
             group[0].configuration.learning_rate,
             _note(group[0]),
         )

@@ -113,7 +113,7 @@ def _main_table(groups: Groups) -> str:
 
 
 def _errors(measured: Sequence[MeasuredRun]) -> str:
-  return mean_and_deviation([one.run.test_error for one in measured]) if measured else '-'
+  return mean_and_deviation([one.run.error for one in measured]) if measured else '-'
 
 
 def _exponents(groups: Groups) -> str:
@@ -188,7 +188,7 @@ def _draw_errors(axes: plt.Axes, groups: Groups, names: Sequence[str], line: str
     for index, depth in enumerate(depths):
       found = [(i, groups.get((objective, name, depth))) for i, name in enumerate(names)]
       points = [
-          (i, statistics.mean(one.run.test_error for one in group)) for i, group in found if group
+          (i, statistics.mean(one.run.error for one in group)) for i, group in found if group
       ]
       if points:
         style = line if objective == 'multiscale' else line.replace('-', '--')

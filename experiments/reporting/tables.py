@@ -35,7 +35,7 @@ def mean_and_deviation(values: Sequence[float]) -> str:
 
 
 def _errors(group: Sequence[FinishedRun]) -> str:
-  return mean_and_deviation([run.test_error for run in group])
+  return mean_and_deviation([run.error for run in group])
 
 
 def of_runs(runs: Sequence[FinishedRun]) -> str:
@@ -76,7 +76,7 @@ def _rows(
         f'{run.num_epochs:.4g}',
         _errors(group),
     ))
-    by_seed.append(', '.join(f'{one.seed}: {one.test_error:.2f}' for one in group))
+    by_seed.append(', '.join(f'{one.seed}: {one.error:.2f}' for one in group))
   changed = ['changes'] if any(changes) else []
   error = 'test error, % (mean ± std)'
   head = ['data set', 'labels', 'network', 'objective', *changed, 'epochs', error]

@@ -1,4 +1,4 @@
-"""A classification data set in memory."""
+"""A classification data set in memory: images, sequences or features."""
 
 import hashlib
 import json
@@ -9,13 +9,16 @@ import numpy as np
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
 
+_AXES = (2, 3, 4)  # with that of the observations
+
 
 class Dataset(NamedTuple):
   """A whole classification data set in memory.
 
   Attributes:
     name: as `load` takes it.
-    train_images, test_images: uint8, shape [N, H, W, C].
+    train_images, test_images: uint8 or float32; images of shape [N, H, W, C], sequences of shape
+      [N, time, features] or observations of shape [N, features]. There may be none for testing.
     train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1; in training -1
       where unlabeled.
     class_names: a name for each class.
@@ -32,40 +35,30 @@ class Dataset(NamedTuple):
 
 
 def check(name: str, dataset: Any) -> Dataset:
-  """Check a data set against `Dataset`, and return it with int32 labels.
+  """Check a data set against `Dataset`, and return it with int32 labels and no other floats.
 
   Args:
     name: the data set's, for the error.
     dataset: what its loader returned.
 
   Raises:
-    UserError: for an array of another type or shape, a label out of range, or too few classes.
+    UserError: for an array of another type or shape, a value that is not finite, a label out of
+      range, or too few classes.
   """
   if not isinstance(dataset, Dataset):
     raise UserError(f'data set {name}: a {type(dataset).__name__}; allowed: a data.Dataset')
   if len(dataset.class_names) < 2:
     raise UserError(f'data set {name}: {len(dataset.class_names)} class names; allowed: at least 2')
   for part in ('train', 'test'):
-    images, labels = (
-        np.asarray(getattr(dataset, f'{part}_{what}')) for what in ('images', 'labels')
+    what = f'data set {name}: {part}'
+    images = _checked_images(getattr(dataset, f'{part}_images'), what, part == 'train')
+    labels = _checked_labels(
+        getattr(dataset, f'{part}_labels'),
+        what,
+        len(images),
+        -1 if part == 'train' else 0,
+        len(dataset.class_names) - 1,
     )
-    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
-      raise UserError(
-          f'data set {name}: {part}_images of {images.dtype} and shape {images.shape}; allowed: '
-          'uint8, [N, H, W, C], at least one'
-      )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
-      raise UserError(
-          f'data set {name}: {part}_labels of {labels.dtype} and shape {labels.shape}; allowed: '
-          f'int32, [{len(images)}]'
-      )
-    least, most = -1 if part == 'train' else 0, len(dataset.class_names) - 1
-    if labels.min() < least or labels.max() > most:
-      raise UserError(
-          f'data set {name}: {part}_labels from {labels.min()} to {labels.max()}; allowed: {least} '
-          f'to {most}, for {most + 1} class names'
-      )
-    labels = labels.astype(np.int32, copy=False)
     arrays: dict[str, Any] = {f'{part}_images': images, f'{part}_labels': labels}
     dataset = dataset._replace(**arrays)
   if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
@@ -74,6 +67,43 @@ def check(name: str, dataset: Any) -> Dataset:
         f'{dataset.test_images.shape[1:]} for testing; allowed: one shape'
     )
   return dataset
+
+
+def _checked_images(images: Any, what: str, needed: bool) -> np.ndarray:
+  images = np.asarray(images)
+  floats = np.issubdtype(images.dtype, np.floating)
+  if not (floats or images.dtype == np.uint8) or images.ndim not in _AXES:
+    raise UserError(
+        f'{what}_images of {images.dtype} and shape {images.shape}; allowed: uint8 or '
+        'floating-point numbers, [N, H, W, C], [N, time, features] or [N, features]'
+    )
+  if 0 in images.shape[0 if needed else 1 :]:
+    raise UserError(f'{what}_images of shape {images.shape}; allowed: at least one along each axis')
+  if not floats:
+    return images
+  with np.errstate(over='ignore'):  # Such numbers become infinite, and are named below.
+    images = images.astype(np.float32, copy=False)
+  for index, image in enumerate(images):
+    if not np.isfinite(image).all():
+      raise UserError(
+          f'{what}_images: number {index} holds NaN, infinity or a number beyond float32; allowed: '
+          'finite numbers'
+      )
+  return images
+
+
+def _checked_labels(labels: Any, what: str, count: int, least: int, most: int) -> np.ndarray:
+  labels = np.asarray(labels)
+  if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (count,):
+    raise UserError(
+        f'{what}_labels of {labels.dtype} and shape {labels.shape}; allowed: int32, [{count}]'
+    )
+  if count and (labels.min() < least or labels.max() > most):
+    raise UserError(
+        f'{what}_labels from {labels.min()} to {labels.max()}; allowed: {least} to {most}, for '
+        f'{most + 1} class names'
+    )
+  return labels.astype(np.int32, copy=False)
 
 
 def checksum(dataset: Dataset) -> str:

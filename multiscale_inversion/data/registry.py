@@ -13,6 +13,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.registry import Registry
 
 DIGITS_TRAIN = 1297
+ARRAYS = 'arrays'  # the name of a data set that was given from Python
 
 
 def _digits(data_dir: str | None) -> Dataset:
@@ -89,11 +90,18 @@ def data_folder(data_dir: str | None) -> str:
   return os.path.abspath(os.path.expanduser(folder))
 
 
+def _arrays(data_dir: str | None) -> Dataset:
+  """Refuse: such a data set is given to a run from Python, not read."""
+  del data_dir
+  raise UserError('arrays: not read from files, but given to multiscale_inversion.fit', 'name')
+
+
 _DATASETS: Registry[Dataset] = Registry(
     {
         'digits': _digits,
         **{name: _from_tfds(name) for name in tfds_source.NAMES},
         image_folder.NAME: image_folder.read,
+        ARRAYS: _arrays,
     },
     positional=1,  # the data folder
     kind='the data set',

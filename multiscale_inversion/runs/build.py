@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -16,6 +17,7 @@ from multiscale_inversion import (
   training,
 )
 from multiscale_inversion.data import augmentation
+from multiscale_inversion.data.dataset import check
 from multiscale_inversion.errors import UserError, check_options, named_as_keys
 from multiscale_inversion.execution import DEFAULT_MODE, Execution
 from multiscale_inversion.runs.config import chosen_options, resolve
@@ -33,7 +35,7 @@ class Setup(NamedTuple):
     keys: the runs' random keys; with several seeds, these have a leading axis of seeds.
     train_data: the training set in the host's memory; its positions have that axis, too.
     on_host: whether training data stay in the host's memory, and are streamed.
-    test_data: the test set, shared out among the devices.
+    test_data: the test set, shared out among the devices; None without test images.
   """
 
   dataset: data.Dataset
@@ -43,7 +45,7 @@ class Setup(NamedTuple):
   keys: training.Keys
   train_data: training.TrainData
   on_host: bool
-  test_data: evaluation.EvaluationData
+  test_data: evaluation.EvaluationData | None
 
   def initial_state(self) -> training.TrainState:
     """Return the state before the first step, on one device."""
@@ -128,9 +130,15 @@ def create_augmentations(
   return weak, strong
 
 
-def _load_corrupted(config: ConfigDict) -> data.Dataset:
-  """Load the data set of a configuration, with the corruption of its training images."""
-  dataset, section = load_dataset(config), config.data
+def _load_corrupted(config: ConfigDict, given: data.Dataset | None) -> data.Dataset:
+  """Return the data set, given or loaded, with the corruption of its training images."""
+  section = config.data
+  dataset = load_dataset(config) if given is None else check(section.name, given)
+  if section.corruption != 'none' and dataset.train_images.dtype != np.uint8:
+    raise UserError(
+        f'{section.corruption} of {dataset.train_images.dtype}; allowed: none, or uint8 images',
+        'data.corruption',
+    )
   with named_as_keys(name='data.corruption', level='data.corruption_level'):
     images = data.corrupt(
         dataset.train_images, section.corruption, section.corruption_level, config.seed
@@ -156,11 +164,12 @@ def _sampler(config: ConfigDict, split: data.Split) -> data.Sampler:
     return data.Sampler(split.labeled.shape[-1], split.unlabeled.shape[-1], *shares)
 
 
-def build(config: ConfigDict) -> Setup:
+def build(config: ConfigDict, dataset: data.Dataset | None = None) -> Setup:
   """Build an experiment.
 
   Args:
     config: a validated configuration.
+    dataset: the data set; loaded unless given.
 
   Raises:
     UserError: if the data set is absent, or the configuration does not fit it.
@@ -181,7 +190,7 @@ def build(config: ConfigDict) -> Setup:
   )
   parallel.check_batch(config.batch_size, config.labeled_fraction, execution.devices.count)
 
-  dataset = _load_corrupted(config)
+  dataset = _load_corrupted(config, dataset)
   split = _split(config, dataset, execution)
   sampler = _sampler(config, split)
   network = create_network(config, len(dataset.class_names), execution.devices.axis_name)
@@ -204,12 +213,20 @@ def build(config: ConfigDict) -> Setup:
           dataset.train_images, dataset.train_labels, split.labeled, split.unlabeled
       ),
       on_host,
-      evaluation.batch_up(
-          dataset.test_images, dataset.test_labels, config.eval_batch_size, execution.devices
-      ),
+      _test_data(config, dataset, execution),
   )
   _check_layers(config, setup)
   return setup
+
+
+def _test_data(
+    config: ConfigDict, dataset: data.Dataset, execution: Execution
+) -> evaluation.EvaluationData | None:
+  if not len(dataset.test_images):
+    return None
+  return evaluation.batch_up(
+      dataset.test_images, dataset.test_labels, config.eval_batch_size, execution.devices
+  )
 
 
 def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:

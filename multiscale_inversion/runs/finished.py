@@ -25,6 +25,9 @@ _OF_TYPE = kinds.OF_TYPE | {
     tuple: kinds.list_of(kinds.number(), 'a list of numbers'),
     object: kinds.TEXT,
 }
+_ERROR = kinds.Kind(
+    lambda v: v is None or kinds.PERCENT.test(v), f'{kinds.PERCENT.words}; null without test images'
+)
 _SEEDS = kinds.Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty')
 _TEXTS = kinds.list_of(kinds.TEXT, 'a list of strings')
 _SIZES = kinds.list_of(kinds.whole(1), 'a list of whole numbers from 1 up')
@@ -41,12 +44,12 @@ class SeedResult:
 
   Attributes:
     seed: the seed.
-    test_error: in percent, after the last epoch.
+    test_error: in percent, after the last epoch; None without test images.
     train: the last means of the training's scalars by name; None in runs of early versions.
   """
 
   seed: int = _key(kinds.whole(0))
-  test_error: float = _key(kinds.PERCENT)
+  test_error: float | None = _key(_ERROR)
   train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
 
 
@@ -55,7 +58,7 @@ class FinishedRun:
   """A finished run of one seed, or of several seeds in one program.
 
   Attributes:
-    test_error: in percent, after the last epoch; the mean over the seeds.
+    test_error: in percent, after the last epoch; the mean over the seeds; None without test images.
     dataset, network, objective: names.
     num_labeled: number of labeled training images.
     seed: the seed; of several, the first.
@@ -75,7 +78,7 @@ class FinishedRun:
     more: keys that studies or later versions have added.
   """
 
-  test_error: float = _key(kinds.PERCENT)
+  test_error: float | None = _key(_ERROR)
   dataset: str = _key(kinds.NAME)
   network: str = _key(kinds.NAME)
   objective: str = _key(kinds.NAME)
@@ -100,6 +103,17 @@ class FinishedRun:
   commit: str | None = _key(kinds.ANY, default=None)
   commit_dirty: bool | None = _key(kinds.ANY, default=None)
   more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def error(self) -> float:
+    """The test error in percent.
+
+    Raises:
+      UserError: if the run had no test images.
+    """
+    if self.test_error is None:
+      raise UserError(f'{self.dataset}, seed {self.seed}: a run without test images has no error')
+    return self.test_error
 
   @functools.cached_property
   def configuration(self) -> ConfigDict:
@@ -136,7 +150,7 @@ class FinishedRun:
 
   def to_json(self) -> dict[str, Any]:
     """Return the content of `summary.json`."""
-    always = ('commit', 'commit_dirty')
+    always = ('test_error', 'commit', 'commit_dirty')
     found = {
         field.name: getattr(self, field.name)
         for field in _fields(FinishedRun)
@@ -144,7 +158,7 @@ class FinishedRun:
     }
     if self.seeds:
       found['seeds'] = [
-          {key: value for key, value in dataclasses.asdict(own).items() if value is not None}
+          {k: v for k, v in dataclasses.asdict(own).items() if v is not None or k == 'test_error'}
           for own in self.seeds
       ]
     return {key: list(v) if isinstance(v, tuple) else v for key, v in found.items()} | dict(

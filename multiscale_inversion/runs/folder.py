@@ -111,8 +111,11 @@ class RunFolder:
     names, shape = found['class_names'], found['image_shape']
     if len(names) < 2 or not all(isinstance(name, str) for name in names):
       raise UserError(f'{self.file(_DATA)}: class_names: {names!r}; allowed: at least two names')
-    if len(shape) != 3 or not all(map(kinds.whole(1).test, shape)):
-      raise UserError(f'{self.file(_DATA)}: image_shape: {shape!r}; allowed: [H, W, C]')
+    if len(shape) not in (1, 2, 3) or not all(map(kinds.whole(1).test, shape)):
+      raise UserError(
+          f'{self.file(_DATA)}: image_shape: {shape!r}; allowed: [H, W, C], [time, features] or '
+          '[features]'
+      )
     return found
 
   def summary(self) -> FinishedRun:

@@ -5,7 +5,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,10 +14,12 @@ from ml_collections import ConfigDict
 
 from multiscale_inversion import evaluation, parallel
 from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
+from multiscale_inversion.data import Dataset
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import read_bytes
 from multiscale_inversion.runs import build as setup_lib
 from multiscale_inversion.runs import display, environment, recorded
+from multiscale_inversion.runs.callbacks import Callback, Callbacks, Record
 from multiscale_inversion.runs.config import resolve, validate
 from multiscale_inversion.runs.finished import FinishedRun, SeedResult
 from multiscale_inversion.runs.folder import RunFolder, about_data
@@ -39,6 +41,8 @@ def train_and_evaluate(
     should_stop: Callable[[int], bool] = lambda step: False,
     command: str = '',
     config_file: str | None = None,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FinishedRun:
   """Train, evaluate on the whole test set, and write everything to a folder.
 
@@ -53,6 +57,8 @@ def train_and_evaluate(
     config_file: the file that made the configuration. If the objective is a function, the file is
       copied to the folder, and the run resumes only with the same content. If None, it is the file
       that defines the function.
+    dataset: the data set, in place of that of the configuration.
+    callbacks: told of records, checkpoints and the end, in process 0.
 
   Returns:
     The finished run, as in `summary.json`.
@@ -71,7 +77,7 @@ def train_and_evaluate(
   folder.check_config(resolved, file)
   if folder.is_finished():
     return folder.summary()
-  setup = setup_lib.build(config)
+  setup = setup_lib.build(config, dataset)
   data_record = folder.check_data(setup.dataset)
   main = parallel.is_main_process()
   config_record = recorded.as_json(resolved.to_dict(), file)
@@ -79,11 +85,12 @@ def train_and_evaluate(
   with claim:
     if main:
       display.show_data(setup.dataset, setup.sampler)
-    with contextlib.closing(_Run(resolved, setup, folder)) as run:
+    with contextlib.closing(_Run(resolved, setup, folder, callbacks if main else ())) as run:
       run.train(should_stop)
     finished = run.finished(command, config_record)
     if main:
       folder.write_summary(finished)
+      Callbacks(callbacks).on_end(finished)
   return finished
 
 
@@ -98,7 +105,13 @@ def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:
 class _Run:
   """The state of a run, and the files and the display to which it writes."""
 
-  def __init__(self, config: ConfigDict, setup: setup_lib.Setup, folder: RunFolder):
+  def __init__(
+      self,
+      config: ConfigDict,
+      setup: setup_lib.Setup,
+      folder: RunFolder,
+      callbacks: Sequence[Callback],
+  ):
     self._config = config
     self._folder = folder
     self._setup = setup
@@ -130,6 +143,7 @@ class _Run:
     self._saved = time.monotonic()
     main = parallel.is_main_process()
     self._writers = SeedWriters(folder, self._step, self._seeds) if main else NoWriter()
+    self._callbacks = Callbacks([self._writers, *callbacks])
     if self._writers.num_records < num_records:
       lost = num_records - self._writers.num_records
       warnings.warn(f'{folder.metrics_file()}: {lost} records are lost', stacklevel=1)
@@ -213,7 +227,8 @@ class _Run:
     at_epoch = rest == 0 and epochs % self._config.eval_every_epochs == 0
     if at_epoch or self._step == self._num_steps:
       scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
-    self._writers.write(self._step, round(self._step / self._steps_per_epoch, 4), scalars)
+    epoch = round(self._step / self._steps_per_epoch, 4)
+    self._callbacks.on_record(Record(self._step, epoch, mean_scalars(scalars), scalars))
     self._check_finite()
 
   def _check_finite(self) -> None:
@@ -230,6 +245,8 @@ class _Run:
     )
 
   def _test(self) -> list[dict[str, float]]:
+    if self._setup.test_data is None:
+      return [{} for _ in self._seeds]
     variables = self._setup.training_step.evaluated(self._loop_state.state)
     measured = self._setup.execution.fetch(self._evaluate(variables, self._setup.test_data))
     self._test_errors = [100 * means['error'].value() for means in measured]
@@ -264,7 +281,7 @@ class _Run:
     variables = jax.device_get(self._setup.training_step.evaluated(state))
     if not all_finite((state.variables(), state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
-    self._writers.sync()  # A checkpoint must not outlast the records before it.
+    self._callbacks.on_checkpoint(self._step)
     notes = {
         'wall_time_s': time.monotonic() - self._started,
         'test_errors': self._test_errors,
@@ -284,7 +301,7 @@ class _Run:
     """
     config = self._config
     return FinishedRun(
-        test_error=statistics.mean(self._test_errors),
+        test_error=statistics.mean(self._test_errors) if self._test_errors else None,
         dataset=config.data.name,
         network=config.network.name,
         objective=config.objective.name,
@@ -306,11 +323,12 @@ class _Run:
 
   def _each_seed(self) -> dict[str, Any]:
     """Return the entries of a finished run of several seeds; none for a single seed."""
-    errors, seeds = self._test_errors, self._seeds
+    seeds = self._seeds
     if len(seeds) == 1:
       return {}
+    errors: Sequence[float | None] = self._test_errors or [None] * len(seeds)
     return {
-        'test_error_std': statistics.stdev(errors),
+        'test_error_std': statistics.stdev(self._test_errors) if self._test_errors else None,
         'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
         'seeds': tuple(

@@ -5,7 +5,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -13,6 +13,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from multiscale_inversion.files import writing
 from multiscale_inversion.runs import metrics
+from multiscale_inversion.runs.callbacks import Callback, Record
 from multiscale_inversion.runs.folder import RunFolder
 
 _FLUSH_SECONDS = 10
@@ -41,7 +42,7 @@ class MetricWriter:
       self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (closed by `close`)
     self._events = _Events(os.path.dirname(path), step)
 
-  def write(self, step: int, epoch: float, scalars: dict[str, float]) -> None:
+  def write(self, step: int, epoch: float, scalars: Mapping[str, float]) -> None:
     """Append a record; values that are not finite become null in the file."""
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
     record = {'step': step, 'epoch': epoch, **values}
@@ -79,7 +80,7 @@ class _Events:
       start = SessionLog(status=SessionLog.START)  # TensorBoard drops the events after this step.
       self._writer.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
 
-  def write(self, step: int, scalars: dict[str, float]) -> None:
+  def write(self, step: int, scalars: Mapping[str, float]) -> None:
     with writing(self._folder):
       for name, value in scalars.items():
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
@@ -97,7 +98,7 @@ class _Events:
       self._writer.close()
 
 
-class SeedWriters:
+class SeedWriters(Callback):
   """Write the records of runs that differ in their seeds.
 
   The records of a single run go into its folder. With several seeds, the means over the seeds go
@@ -125,14 +126,15 @@ class SeedWriters:
     """The number of records of the seed that has the fewest."""
     return min(writer.num_records for writer in (self._means, *self._own))
 
-  def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
+  def on_record(self, record: Record) -> None:
     """Append a record for each seed; see `MetricWriter.write`."""
-    self._means.write(step, epoch, mean_scalars(scalars))
-    for writer, own in zip(self._own, scalars if self._own else (), strict=True):
-      writer.write(step, epoch, own)
+    self._means.write(record.step, record.epoch, record.scalars)
+    for writer, own in zip(self._own, record.by_seed if self._own else (), strict=True):
+      writer.write(record.step, record.epoch, own)
 
-  def sync(self) -> None:
-    """Flush everything to the disk, so that it outlasts a power cut."""
+  def on_checkpoint(self, step: int) -> None:
+    """Flush everything to the disk: a checkpoint must not outlast the records before it."""
+    del step
     for writer in (self._means, *self._own):
       writer.sync()
 
@@ -142,21 +144,15 @@ class SeedWriters:
       writer.close()
 
 
-def mean_scalars(scalars: Sequence[dict[str, float]]) -> dict[str, float]:
+def mean_scalars(scalars: Sequence[Mapping[str, float]]) -> dict[str, float]:
   """Return the mean over the seeds of each scalar, by name."""
   return {name: statistics.fmean(own[name] for own in scalars) for name in scalars[0]}
 
 
-class NoWriter:
+class NoWriter(Callback):
   """Replace `SeedWriters` in processes that write nothing."""
 
   num_records = 0
-
-  def write(self, step: int, epoch: float, scalars: Sequence[dict[str, float]]) -> None:
-    """Write nothing."""
-
-  def sync(self) -> None:
-    """Do nothing."""
 
   def close(self) -> None:
     """Do nothing."""

@@ -349,7 +349,7 @@ def test_an_unknown_name_lists_the_known_ones():
   message = str(info.value)  # other tests may have registered more sets
   assert message.startswith(
       "name: unknown 'imagenet'; allowed: digits, mnist, fashion_mnist, cifar10, svhn_cropped, "
-      'folder, '
+      'folder, arrays, '
   )
   assert message.endswith(
       ', or what a file of yours registers (--config=FILE; in Python, import it)'
@@ -364,9 +364,12 @@ def mine(**changes):
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
-  ({'train_images': np.zeros((4, 2, 3, 1), np.float32)}, 'train_images of float32 and shape'),
-  ({'train_images': np.zeros((4, 2, 3), np.uint8)}, 'train_images of uint8 and shape (4, 2, 3);'),
-  ({'test_images': np.zeros((0, 2, 3, 1), np.uint8)}, 'test_images of uint8 and shape (0, '),
+  ({'train_images': np.zeros((4, 2, 3, 1), int)}, 'train_images of int64 and shape'),
+  ({'train_images': np.zeros(4, np.uint8)}, 'train_images of uint8 and shape (4,);'),
+  ({'train_images': np.array([[1.0], [2], [np.nan], [3]])}, 'train_images: number 2 holds NaN'),
+  ({'test_images': np.full((2, 2, 3, 1), 1e39)}, 'test_images: number 0 holds NaN, infinity or a'),
+  ({'train_images': np.zeros((0, 2, 3, 1), np.uint8)}, 'train_images of shape (0, '),
+  ({'test_images': np.zeros((2, 2, 0, 1), np.uint8)}, 'test_images of shape (2, 2, 0, 1); '),
   ({'test_images': np.zeros((2, 3, 3, 1), np.uint8)}, '(2, 3, 1) for training and (3, 3, 1) for'),
   ({'train_labels': np.zeros(4)}, 'train_labels of float64 and shape (4,); allowed: int32, [4]'),
   ({'train_labels': np.zeros(3, int)}, 'train_labels of int64 and shape (3,); allowed: int32, [4]'),
@@ -379,6 +382,18 @@ def test_a_set_of_ones_own_that_is_not_as_it_must_be(registrations, changes, mes
   with pytest.raises(UserError, match=re.escape(message)) as info:
     data.load('mine')
   assert str(info.value).startswith('data set mine: ')
+
+
+def test_sequences_features_and_no_test_images(registrations):
+  for shape in ((4, 3), (4, 5, 3), (4, 2, 3, 1)):
+    x = np.random.RandomState(0).randn(*shape)
+    data.register('mine', lambda folder, x=x: mine(
+        train_images=x, test_images=x[:0], test_labels=np.zeros(0, int)
+    ))
+    found = data.load('mine')
+    assert found.train_images.dtype == found.test_images.dtype == np.float32
+    np.testing.assert_array_equal(found.train_images, x.astype(np.float32))
+    assert found.test_images.shape == (0, *shape[1:])
 
 
 def test_labels_of_a_set_of_ones_own_become_int32(registrations):
