@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 
 from experiments.reporting import grouping, tables
 from experiments.reporting.results import Mistakes
-from multiscale_inversion import files, trained
+from multiscale_inversion import files, loading
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
@@ -52,8 +52,8 @@ def of_folder(path: str) -> list[Mistakes]:
   dataset = build.load_dataset(config)
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):
-    network = trained.load(path, seed)
-    predicted = np.argmax(network.predict(dataset.test_images), axis=-1)
+    network = loading.load(path, seed)
+    predicted = np.argmax(network.predict_proba(dataset.test_images), axis=-1)
     settled = settled_epoch(folder.metrics(seed))
     if settled is None:
       raise UserError(f'{folder.metrics_file()}: holds no test/error')

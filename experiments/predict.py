@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from multiscale_inversion import files, trained
+from multiscale_inversion import files, loading
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.data.sources import images as images_lib
 from multiscale_inversion.errors import UserError
@@ -49,17 +49,17 @@ def main(argv: list[str]) -> int:
     raise UserError("--workdir: missing; allowed: a run's folder")
   if not argv[1:]:
     raise UserError('no image; allowed: one or more PNG or JPEG files after the flags')
-  network = trained.load(workdir, _SEED.value)
+  network = loading.load(workdir, _SEED.value)
   out = _folder(workdir)
   names = _file_names(argv[1:], _longest_name(out))
   given, written = list(names), 0
   for start in range(0, len(given), _AT_ONCE):
-    paths, images = _read(given[start : start + _AT_ONCE], network.image_shape)
+    paths, images = _read(given[start : start + _AT_ONCE], network.size_of_images())
     if not paths:
       continue
     reconstructions = network.invert(images).reconstructions[0]
     for path, image, probabilities, reconstruction in zip(
-        paths, images, network.predict(images), np.asarray(reconstructions), strict=True
+        paths, images, network.predict_proba(images), np.asarray(reconstructions), strict=True
     ):
       found = describe(probabilities, network.class_names, _TOP.value)
       print(one_line(f'{path}: {found}'), flush=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
       training,
   )
   from multiscale_inversion.errors import UserError
+  from multiscale_inversion.estimator import SemiSupervisedClassifier
+  from multiscale_inversion.fitting import fit
   from multiscale_inversion.inversion import (
       Inversion,
       hold_in_inverse,
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
       invert_module,
       invert_nnx_module,
   )
-  from multiscale_inversion.trained import Trained, load
+  from multiscale_inversion.loading import load, load_pretrained, pretrained_names
+  from multiscale_inversion.runs.callbacks import Callback
+  from multiscale_inversion.trained import TrainedNetwork
   from multiscale_inversion.version import __version__
 
 _MODULES = (
@@ -47,34 +51,44 @@ _MODULES = (
 # Where each other name is defined.
 _HOMES = {
     'Inversion': 'inversion',
-    'Trained': 'trained',
+    'TrainedNetwork': 'trained',
+    'SemiSupervisedClassifier': 'estimator',
     'UserError': 'errors',
     '__version__': 'version',
+    'Callback': 'runs.callbacks',
+    'fit': 'fitting',
     'hold_in_inverse': 'inversion',
     'invert': 'inversion',
     'invert_module': 'inversion',
     'invert_nnx_module': 'inversion',
-    'load': 'trained',
+    'load': 'loading',
+    'load_pretrained': 'loading',
+    'pretrained_names': 'loading',
 }
 
 __all__ = [
+    'Callback',
     'Inversion',
-    'Trained',
+    'SemiSupervisedClassifier',
+    'TrainedNetwork',
     'UserError',
     '__version__',
     'data',
     'evaluation',
+    'fit',
     'hold_in_inverse',
     'invert',
     'invert_module',
     'invert_nnx_module',
     'load',
+    'load_pretrained',
     'losses',
     'metrics',
     'networks',
     'objectives',
     'parallel',
     'precision',
+    'pretrained_names',
     'training',
 ]
 

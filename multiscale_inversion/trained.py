@@ -1,200 +1,276 @@
-"""Load a trained network from the folder of its run."""
+"""A trained network: predict, look inside, invert, evaluate, save and load."""
 
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion import networks, precision
-from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion import networks, precision, quality
 from multiscale_inversion.data.normalization import normalize
+from multiscale_inversion.data.sources import image_list, images
 from multiscale_inversion.errors import UserError, WrongType, named_as_keys
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network
-from multiscale_inversion.runs.folder import RunFolder
 
-_AT_ONCE = 200
+_AT_ONCE = 256  # observations, a power of two
+
+# What a network is given: an array of observations, or image files and folders.
+Observations = np.ndarray | image_list.Path | Iterable[image_list.Path]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TrainedNetwork:
   """A trained network in evaluation mode: no dropout, running statistics in batch norm.
 
-  Images are given as the data set stores them, uint8 or any real numbers, and are normalized as in
-  training.
+  Observations are given as for training, uint8 or any real numbers; images are normalized as in
+  training. In place of an array of images, the methods take the path of an image, of a folder, or
+  several paths; each file is read as those of the data set `folder`.
 
   Attributes:
     network: a Flax module that returns every activation.
     variables: `params` and `batch_stats`, as `network.apply` and `network.invert` take them.
     class_names: a name for each class.
-    image_shape: (H, W, C) of the images.
+    image_shape: shape of an observation: (H, W, C), (time, features) or (features,).
     step: number of training steps done.
     matmul_precision: precision of matrix products and convolutions, as in training.
+    options: the configuration's `network` and `precision`, from which `network` was made; None if
+      it was made otherwise, and then it cannot be saved.
   """
 
   network: Network
   variables: Mapping[str, Any]
   class_names: tuple[str, ...]
-  image_shape: tuple[int, int, int]
+  image_shape: tuple[int, ...]
   step: int
   matmul_precision: str = 'highest'
+  options: Mapping[str, Any] | None = None
 
-  def predict(self, images: np.ndarray) -> np.ndarray:
+  def __repr__(self) -> str:
+    """Return one line."""
+    name = self.options['network']['name'] if self.options else type(self.network).__name__
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables['params']))
+    shape = 'x'.join(map(str, self.image_shape))
+    return (
+        f'TrainedNetwork({name}, {count:,} parameters, observations of {shape}, '
+        f'{len(self.class_names)} classes, step {self.step})'
+    )
+
+  def __getstate__(self) -> dict[str, Any]:
+    """Return the attributes, with arrays on the host and without compiled functions."""
+    kept = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    return kept | {'variables': jax.device_get(self.variables)}
+
+  def predict(self, observations: Observations) -> np.ndarray:
+    """Return the most probable class of each observation, as its position in `class_names`.
+
+    Args:
+      observations: shape [N, ...], or image files; N may be large.
+
+    Returns:
+      int64, shape [N].
+
+    Raises:
+      UserError: if the observations have another shape, or a file cannot be read.
+      WrongType: if they are not real numbers.
+    """
+    return self.predict_proba(observations).argmax(-1)
+
+  def predict_proba(self, observations: Observations) -> np.ndarray:
     """Return the probabilities of the classes.
 
     Args:
-      images: shape [N, H, W, C]; N may be large.
+      observations: shape [N, ...], or image files; N may be large.
 
     Returns:
       float32, shape [N, number of classes].
 
     Raises:
-      UserError: if the images have another shape.
+      UserError: if the observations have another shape, or a file cannot be read.
       WrongType: if they are not real numbers.
     """
-    images = self._checked(images)
-    parts = [
-        self._probabilities(self.variables, images[start : start + _AT_ONCE])
-        for start in range(0, len(images), _AT_ONCE)
-    ]
-    return np.concatenate([np.zeros([0, len(self.class_names)], np.float32), *parts])
+    return self._in_parts(self._probabilities, observations)
 
-  def activations(self, images: np.ndarray) -> tuple[jax.Array, ...]:
-    """Return (z^(0), ..., z^(L)): the normalized images and each layer's output, logits last.
+  def activations(self, observations: Observations) -> tuple[np.ndarray, ...]:
+    """Return (z^(0), ..., z^(L)): the normalized input and each layer's output, logits last.
 
     Args:
-      images: shape [N, H, W, C], processed in one batch.
+      observations: shape [N, ...], or image files; all activations must fit in memory.
 
     Raises:
-      UserError: if the images have another shape.
+      UserError: if the observations have another shape, or a file cannot be read.
       WrongType: if they are not real numbers.
     """
-    return self._activations(self.variables, self._checked(images))
+    return self._in_parts(self._activations, observations)
 
-  def invert(self, images: np.ndarray) -> Inversion:
+  def invert(self, observations: Observations) -> Inversion:
     """Return the activations and their reconstructions; r^(0) has the normalized images' range.
 
     Args:
-      images: shape [N, H, W, C], processed in one batch.
+      observations: shape [N, ...], or image files; all activations must fit in memory.
+
+    Returns:
+      The `Inversion`, without auxiliary values.
 
     Raises:
-      UserError: if the images have another shape.
+      UserError: if the observations have another shape, or a file cannot be read.
       WrongType: if they are not real numbers.
     """
-    return self._inversion(self.variables, self._checked(images))
+    activations, reconstructions = self._in_parts(self._inversion, observations)
+    return Inversion(activations, reconstructions, ())
 
-  def _checked(self, images: Any) -> np.ndarray:
+  def evaluate(self, observations: Observations, labels: np.ndarray) -> quality.Quality:
+    """Compare the predictions with true classes; `print` the result for a table.
+
+    Args:
+      observations: shape [N, ...], or image files; N at least 1, and it may be large.
+      labels: positions in `class_names`, shape [N].
+
+    Raises:
+      UserError: if the observations have another shape, a file cannot be read, or the labels are
+        not as described.
+      WrongType: if the observations are not real numbers.
+    """
+    return quality.measure(self.predict_proba(observations), labels, self.class_names)
+
+  def save(self, path: str | os.PathLike[str]) -> None:
+    """Write the network to one file, which `load` reads.
+
+    Args:
+      path: the file, replaced if there is one.
+
+    Raises:
+      UserError: if the network was not made from options, or the folder cannot be written.
+    """
+    from multiscale_inversion import network_file  # noqa: PLC0415 (it imports this module)
+
+    network_file.write(self, os.fspath(path))
+
+  def _in_parts(self, function: Callable[..., Any], observations: Observations) -> Any:
+    """Apply a compiled function to some observations at a time, and put the results together.
+
+    The last ones are filled up to a power of two, so that there are few programs to compile.
+    """
+    x = self._checked(observations)
+    starts = range(0, max(len(x), 1), _AT_ONCE)
+    parts = [self._filled_up(function, x[start : start + _AT_ONCE]) for start in starts]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+  def _filled_up(self, function: Callable[..., Any], x: np.ndarray) -> Any:
+    size = 1 << max(len(x) - 1, 0).bit_length()
+    filling = np.zeros((size - len(x), *x.shape[1:]), x.dtype)
+    found = function(self.variables, np.concatenate([x, filling]))
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(x)], found)
+
+  def _checked(self, observations: Any) -> np.ndarray:
+    if _are_paths(observations):
+      return self._read(observations)
     try:
-      images = np.asarray(images)
+      x = np.asarray(observations)
     except (TypeError, ValueError) as error:  # rows of different lengths
-      raise UserError(f'images: a {type(images).__name__} that makes no array') from error
-    if images.ndim != 4 or images.shape[1:] != self.image_shape:
-      height, width, channels = self.image_shape
+      raise UserError(f'images: a {type(observations).__name__} that makes no array') from error
+    if x.shape[1:] != self.image_shape or not x.ndim:
+      allowed = ', '.join(['N', *map(str, self.image_shape)])
+      raise UserError(f'images: of shape {x.shape}; allowed: ({allowed})')
+    if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, jnp.floating)):
+      raise WrongType(f'images: an array of {x.dtype}; allowed: real numbers, such as uint8')
+    return x
+
+  def _read(self, paths: Any) -> np.ndarray:
+    height, width, channels = self.size_of_images()
+    found, _, unreadable = images.read_all([*image_list.find(paths)], (height, width), channels)
+    if unreadable:
+      raise UserError(': '.join(unreadable[0]))
+    return found
+
+  def size_of_images(self) -> tuple[int, int, int]:
+    """Return (H, W, C) of the images that the network takes.
+
+    Raises:
+      UserError: if it takes something else than images.
+    """
+    shape = self.image_shape
+    if len(shape) != 3 or shape[2] not in (1, 3):
       raise UserError(
-          f'images: of shape {images.shape}; allowed: (N, {height}, {width}, {channels})'
+          f'the network takes observations of shape {shape}; allowed: an array of them, no files'
       )
-    if not any(jnp.issubdtype(images.dtype, kind) for kind in (jnp.integer, jnp.floating)):
-      raise WrongType(f'images: an array of {images.dtype}; allowed: real numbers, such as uint8')
-    return images
+    return (shape[0], shape[1], shape[2])
 
   @functools.cached_property
   def _probabilities(self):
-    def probabilities(variables, x):
-      activations: Any = self.network.apply(variables, x)
-      return jax.nn.softmax(activations[-1])
-
-    return self._compile(probabilities)
+    return self._compile(lambda *args: jax.nn.softmax(self._applied(*args)[-1]))
 
   @functools.cached_property
   def _activations(self):
-    return self._compile(self.network.apply)
+    return self._compile(self._applied)
 
   @functools.cached_property
   def _inversion(self):
-    return self._compile(self.network.invert)
+    return self._compile(lambda *args: self.network.invert(*args)[:2])
 
-  def _compile(self, function):
+  def _applied(self, variables: Mapping[str, Any], x: jax.Array) -> tuple[jax.Array, ...]:
+    activations: Any = self.network.apply(variables, x)
+    return activations
+
+  def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function of variables and normalized images; the result normalizes its images."""
 
-    def run(variables, images):
+    def run(variables, x):
       with jax.default_matmul_precision(self.matmul_precision):
-        return function(variables, normalize(images))
+        return function(variables, normalize(x))
 
     return jax.jit(run)
 
 
-def load(directory: str, seed: int | None = None) -> Trained:
-  """Load the network of a run from the latest checkpoint in its folder.
-
-  It is the network that the run evaluates: if the objective averages parameters, the averaged ones
-  with their batch statistics. The run may be unfinished, and may have trained on any number of
-  other devices. Neither the optimizer's state nor a data set is read.
+def from_options(
+    options: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    class_names: Iterable[str],
+    image_shape: Iterable[int],
+    step: int,
+) -> TrainedNetwork:
+  """Make a trained network from recorded options and its variables.
 
   Args:
-    directory: the run's folder.
-    seed: the seed whose network is loaded, in a run of several seeds; the first seed if None.
+    options: the configuration's `network` and `precision`, as read from JSON.
+    variables: see `TrainedNetwork`.
+    class_names: see `TrainedNetwork`.
+    image_shape: see `TrainedNetwork`.
+    step: see `TrainedNetwork`.
 
   Raises:
-    UserError: if the folder holds no run with a sound checkpoint, or none of this seed.
-
-  Warns:
-    DamagedCheckpointWarning: if the latest checkpoint is damaged and an older one is used.
+    UserError: if the options are not a network's.
+    KeyError, TypeError, AttributeError: if they are not of a configuration's form.
   """
-  folder = RunFolder(os.path.expanduser(directory))
-  config, about = folder.config(), folder.data()
-  checkpoint = Checkpoints(folder.checkpoints).restore_variables()
-  if checkpoint is None:
-    raise UserError(
-        f'{folder.checkpoints}: no checkpoint yet; the run must have been interrupted or finished'
-    )
-  folder.check_digests(checkpoint.notes.get('files'))
-  class_names, image_shape = tuple(about['class_names']), tuple(about['image_shape'])
-  try:
-    options: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config['network'].items()
-        if value is not None
-    }
-    matmul_precision, dtype = precision.get(config['precision'])
-    with named_as_keys('network', dtype='precision'):
-      network = networks.create(num_classes=len(class_names), dtype=dtype, **options)
-  except (KeyError, TypeError, AttributeError) as error:
-    raise UserError(f'{folder.config_file}: not of a run ({error!r})') from error
-  variables = checkpoint.tree
-  variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
-  variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, directory)
-  variables = jax.tree.map(jnp.asarray, variables)
-  if not checkpoint.notes.get('files'):  # Early versions kept no digests, so check the shapes.
-    _check_fit(network, variables, image_shape, folder)
-  return Trained(network, variables, class_names, image_shape, checkpoint.step, matmul_precision)
+  class_names = tuple(class_names)
+  given: dict[str, Any] = {
+      key: tuple(value) if isinstance(value, list) else value
+      for key, value in options['network'].items()
+      if value is not None
+  }
+  matmul_precision, dtype = precision.get(options['precision'])
+  with named_as_keys('network', dtype='precision'):
+    network = networks.create(num_classes=len(class_names), dtype=dtype, **given)
+  return TrainedNetwork(
+      network,
+      jax.tree.map(jnp.asarray, variables),
+      class_names,
+      tuple(image_shape),
+      step,
+      matmul_precision,
+      {'network': dict(options['network']), 'precision': options['precision']},
+  )
 
 
-def _check_fit(
-    network: Network, variables: Any, image_shape: tuple[int, ...], folder: RunFolder
-) -> None:
-  """Raise a `UserError` unless the variables fit the network."""
-  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  try:
-    jax.eval_shape(network.apply, variables, images)
-  except Exception as error:  # Flax, JAX and layers raise errors of many types
-    raise UserError(
-        f'{folder.checkpoints}: not of the network in {os.path.basename(folder.config_file)}; '
-        'allowed: the folder as it was saved'
-    ) from error
-
-
-def _of_seed(variables: Any, first: int, count: int, seed: int | None, directory: str) -> Any:
-  """Return the variables of one seed of a run, the first if `seed` is None."""
-  last = first + count - 1
-  seed = first if seed is None else seed
-  if not first <= seed <= last:
-    allowed = str(first) if count == 1 else f'{first} to {last}'
-    raise UserError(f'seed: {seed} is none of {directory}; allowed: {allowed}')
-  if count == 1:
-    return variables
-  return jax.tree.map(lambda leaf: leaf[seed - first], variables)
+def _are_paths(observations: Any) -> bool:
+  if isinstance(observations, str | os.PathLike):
+    return True
+  return (
+      isinstance(observations, list | tuple)
+      and bool(observations)
+      and all(isinstance(one, str | os.PathLike) for one in observations)
+  )

@@ -272,12 +272,12 @@ def test_whole_numbers_of_numpy_are_options():
 def test_images_of_a_trained_network():
   network = small('mlp')
   variables = network.init(jax.random.key(0), jnp.ones((1, 2, 2, 1)))
-  loaded = trained.Trained(network, variables, ('a', 'b', 'c'), (2, 2, 1), 1)
+  loaded = trained.TrainedNetwork(network, variables, ('a', 'b', 'c'), (2, 2, 1), 1)
   images = np.random.RandomState(0).randint(0, 256, (3, 2, 2, 1)).astype(np.uint8)
-  expected = loaded.predict(images)
+  expected = loaded.predict_proba(images)
   for same in (images.tolist(), images.astype(float), jnp.asarray(images)):
-    np.testing.assert_allclose(loaded.predict(same), expected, rtol=1e-5)
-  assert loaded.predict(images[:0]).shape == (0, 3)
+    np.testing.assert_allclose(loaded.predict_proba(same), expected, rtol=1e-5)
+  assert loaded.predict_proba(images[:0]).shape == (0, 3)
   assert loaded.activations(images[:0])[-1].shape == (0, 3)
   assert loaded.invert(images[:0]).reconstructions[0].shape == (0, 2, 2, 1)
   for call in (loaded.predict, loaded.activations, loaded.invert):

@@ -6,6 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import multiscale_inversion
 from multiscale_inversion import UserError, networks
@@ -59,14 +60,14 @@ def test_is_the_checkpointed_network(finished):
 
   images = images_of(450)  # more than are taken at once
   wanted = network.apply(variables, normalized(images), train=False)
-  probabilities = loaded.predict(images)
+  probabilities = loaded.predict_proba(images)
   assert isinstance(probabilities, np.ndarray) and probabilities.shape == (450, 10)
   np.testing.assert_allclose(probabilities, softmax(np.asarray(wanted[-1])), atol=1e-5)
   found = loaded.activations(images[:7])
   assert len(found) == len(wanted)
   for z, expected in zip(found, wanted):
     np.testing.assert_allclose(z, expected[:7], rtol=1e-4, atol=1e-5)
-  assert loaded.predict(images[:0]).shape == (0, 10)
+  assert loaded.predict_proba(images[:0]).shape == (0, 10)
 
 
 def test_inverts_in_evaluation(finished):
@@ -88,7 +89,7 @@ def test_test_error_of_the_summary(finished):
   _, workdir = finished
   loaded = multiscale_inversion.load(str(workdir))
   digits = dataset.load('digits')
-  wrong = loaded.predict(digits.test_images).argmax(-1) != digits.test_labels
+  wrong = loaded.predict_proba(digits.test_images).argmax(-1) != digits.test_labels
   summary = json.loads((workdir / 'summary.json').read_text())
   assert 100 * wrong.mean() == pytest.approx(summary['test_error'])
 
@@ -107,7 +108,7 @@ def test_averaged_parameters_where_these_are_evaluated(tmp_path):
   ))
   assert np.abs(trained_means - means).max() > 1e-6
   digits = dataset.load('digits')
-  wrong = loaded.predict(digits.test_images).argmax(-1) != digits.test_labels
+  wrong = loaded.predict_proba(digits.test_images).argmax(-1) != digits.test_labels
   assert 100 * wrong.mean() == pytest.approx(summary['test_error'])
 
 
@@ -128,11 +129,11 @@ def test_several_seeds(tmp_path):
   for seed, loaded in zip((3, 4), both):
     alone = tmp_path / str(seed)
     run.train_and_evaluate(tiny.config(num_steps=2, seed=seed), str(alone))
-    wanted = multiscale_inversion.load(str(alone)).predict(x)
-    np.testing.assert_allclose(loaded.predict(x), wanted, atol=1e-3)
-  assert np.abs(both[0].predict(x) - both[1].predict(x)).max() > 0.01
+    wanted = multiscale_inversion.load(str(alone)).predict_proba(x)
+    np.testing.assert_allclose(loaded.predict_proba(x), wanted, atol=1e-3)
+  assert np.abs(both[0].predict_proba(x) - both[1].predict_proba(x)).max() > 0.01
   first = multiscale_inversion.load(str(tmp_path / 'both'))
-  np.testing.assert_array_equal(first.predict(x), both[0].predict(x))
+  np.testing.assert_array_equal(first.predict_proba(x), both[0].predict_proba(x))
   with pytest.raises(UserError) as info:
     multiscale_inversion.load(str(tmp_path / 'both'), seed=0)
   assert str(info.value) == f'seed: 0 is none of {tmp_path / "both"}; allowed: 3 to 4'
@@ -145,7 +146,8 @@ def test_a_network_without_statistics(tmp_path):
   network, variables = checkpointed(config, tmp_path)
   x = images_of(4)
   wanted = softmax(np.asarray(network.apply(variables, normalized(x))[-1]))
-  np.testing.assert_allclose(multiscale_inversion.load(str(tmp_path)).predict(x), wanted, atol=1e-5)
+  found = multiscale_inversion.load(str(tmp_path)).predict_proba(x)
+  np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def networks_section(config, **options):
@@ -191,7 +193,7 @@ def test_errors(finished, tmp_path):
   assert f'{tmp_path}/absent: {foreign}' in message(tmp_path / 'absent')
   assert f'{tmp_path}: {foreign}' in message(tmp_path)
   (tmp_path / 'config.json').write_text('{"seed": 1}')
-  assert f'{tmp_path}/config.json: data is missing' in message(tmp_path)
+  assert f'{tmp_path}/config.json: num_seeds is missing' in message(tmp_path)
   shutil.copy(finished[1] / 'config.json', tmp_path)
   assert 'data.json is missing' in message(tmp_path)
   (tmp_path / 'data.json').write_text('{}')
@@ -209,5 +211,61 @@ def test_errors(finished, tmp_path):
   loaded = multiscale_inversion.load(str(finished[1]))
   for shape in [(2, 8, 8, 3), (8, 8, 1), (2, 9, 8, 1)]:
     with pytest.raises(UserError) as info:
-      loaded.predict(np.zeros(shape, np.uint8))
+      loaded.predict_proba(np.zeros(shape, np.uint8))
     assert str(info.value) == f'images: of shape {shape}; allowed: (N, 8, 8, 1)'
+
+
+def test_files_and_folders(finished, tmp_path):
+  """Each as the data set `folder` reads it; a folder's images in the order of their names."""
+  loaded = multiscale_inversion.load(str(finished[1]))
+  images = images_of(4)
+  (tmp_path / 'more').mkdir()
+  names = ['b.png', 'a.png', 'more/c.PNG', 'more/.hidden.png']
+  for name, image in zip(names, images):
+    Image.fromarray(image[..., 0]).save(tmp_path / name, format='PNG')
+  (tmp_path / 'notes.txt').write_text('no image')
+  wanted = loaded.predict_proba(images)
+  np.testing.assert_array_equal(loaded.predict(tmp_path / 'a.png'), wanted[1:2].argmax(-1))
+  np.testing.assert_allclose(loaded.predict_proba(tmp_path), wanted[[1, 0, 2]], atol=1e-6)
+  both = [str(tmp_path / 'b.png'), tmp_path / 'more']
+  np.testing.assert_allclose(loaded.predict_proba(both), wanted[[0, 2]], atol=1e-6)
+  assert loaded.invert(tmp_path).reconstructions[0].shape == (3, 8, 8, 1)
+  found = loaded.evaluate(tmp_path, [0, 0, 0])
+  assert found.error == pytest.approx(100 * np.mean(wanted[:3].argmax(-1) != 0))
+  (tmp_path / 'more' / 'c.PNG').write_bytes(b'no image')
+  (tmp_path / 'empty').mkdir()
+  for given, message in (
+    (tmp_path, r'more/c\.PNG: '), (tmp_path / 'empty', 'empty: no image; allowed: files that end'),
+    (tmp_path / 'gone.png', r'gone\.png: '),
+  ):
+    with pytest.raises(UserError, match=message):
+      loaded.predict(given)
+
+
+def test_any_number_of_observations(finished):
+  """In parts, the last one filled up; each observation's result is its own."""
+  loaded = multiscale_inversion.load(str(finished[1]))
+  images = images_of(530)
+  whole = loaded.invert(images)
+  assert [z.shape[0] for z in whole.activations] == [530] * len(whole.activations)
+  for part in (slice(0, 1), slice(250, 263), slice(511, 530)):
+    alone = loaded.invert(images[part])
+    for few, all_ in zip(alone.activations + alone.reconstructions, whole.activations
+                         + whole.reconstructions):
+      np.testing.assert_allclose(few, all_[part], rtol=1e-4, atol=1e-5)
+  assert loaded.invert(images[:0]).activations[-1].shape == (0, 10)
+
+
+def test_few_programs_are_compiled(finished):
+  loaded = multiscale_inversion.load(str(finished[1]))
+  for count in (*range(1, 257, 5), 256, 1000):
+    loaded.predict(np.zeros((count, 8, 8, 1), np.uint8))
+  assert loaded._probabilities._cache_size() <= 9  # one for each power of two
+
+
+def test_one_line(finished):
+  loaded = multiscale_inversion.load(str(finished[1]))
+  count = sum(leaf.size for leaf in jax.tree.leaves(loaded.variables['params']))
+  assert repr(loaded) == (
+    f'TrainedNetwork(resnet, {count:,} parameters, observations of 8x8x1, 10 classes, step 4)'
+  )

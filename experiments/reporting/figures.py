@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 
 from experiments.reporting import grouping
 from experiments.reporting.grouping import dataset_name, network_name, objective_name
-from multiscale_inversion import files, trained
+from multiscale_inversion import files, loading
 from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
@@ -244,7 +244,7 @@ def reconstruct(
     The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
     of their classes.
   """
-  loaded = trained.load(folder, run.seed)
+  loaded = loading.load(folder, run.seed)
   config = run.configuration
   dataset = build.load_dataset(config)
   images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))

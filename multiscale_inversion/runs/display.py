@@ -172,7 +172,10 @@ class Nothing:
     """Do nothing."""
 
 
-def create() -> Terminal | Plain:
+Display = Terminal | Plain | Nothing
+
+
+def create() -> Display:
   """Return the display that suits standard error."""
   return Terminal() if sys.stderr.isatty() else Plain()
 

@@ -43,6 +43,7 @@ def train_and_evaluate(
     config_file: str | None = None,
     dataset: Dataset | None = None,
     callbacks: Sequence[Callback] = (),
+    progress: bool = True,
 ) -> FinishedRun:
   """Train, evaluate on the whole test set, and write everything to a folder.
 
@@ -59,6 +60,7 @@ def train_and_evaluate(
       that defines the function.
     dataset: the data set, in place of that of the configuration.
     callbacks: told of records, checkpoints and the end, in process 0.
+    progress: whether process 0 shows data and progress on standard error.
 
   Returns:
     The finished run, as in `summary.json`.
@@ -83,9 +85,11 @@ def train_and_evaluate(
   config_record = recorded.as_json(resolved.to_dict(), file)
   claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
   with claim:
-    if main:
+    if main and progress:
       display.show_data(setup.dataset, setup.sampler)
-    with contextlib.closing(_Run(resolved, setup, folder, callbacks if main else ())) as run:
+    shown = display.create() if main and progress else display.Nothing()
+    listening = callbacks if main else ()
+    with contextlib.closing(_Run(resolved, setup, folder, listening, shown)) as run:
       run.train(should_stop)
     finished = run.finished(command, config_record)
     if main:
@@ -111,6 +115,7 @@ class _Run:
       setup: setup_lib.Setup,
       folder: RunFolder,
       callbacks: Sequence[Callback],
+      shown: display.Display,
   ):
     self._config = config
     self._folder = folder
@@ -147,7 +152,7 @@ class _Run:
     if self._writers.num_records < num_records:
       lost = num_records - self._writers.num_records
       warnings.warn(f'{folder.metrics_file()}: {lost} records are lost', stacklevel=1)
-    self._display = display.create() if main else display.Nothing()
+    self._display = shown
 
   def _restored(self, like: Any) -> Checkpoint | None:
     """Restore the checkpoint from which to go on, and prepare the folder for later ones."""

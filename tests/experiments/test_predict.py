@@ -159,7 +159,7 @@ def test_the_program(trained, call, tmp_path):
       assert found[2] == likely
   # The one that was 12x12 already, by NumPy and the library.
   pixels = np.asarray(Image.open(other))[None]
-  probabilities = loaded.predict(pixels)[0]
+  probabilities = loaded.predict_proba(pixels)[0]
   shown = re.search(r'lower part ([\d.]+) %', lines[1])[1]
   assert float(shown) == pytest.approx(100 * probabilities[0], abs=0.06)
 

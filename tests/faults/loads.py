@@ -161,7 +161,7 @@ def load(folder: pathlib.Path) -> int:
   pixels = np.random.default_rng(1).integers(0, 256, (5, problem.EDGE, problem.EDGE, 1), np.uint8)
   try:
     trained = multiscale_inversion.load(str(folder))
-    probabilities = trained.predict(pixels)
+    probabilities = trained.predict_proba(pixels)
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return oracle.USER_ERROR

@@ -314,7 +314,8 @@ def test_no_checkpoint_of_a_diverged_training(tmp_path, monkeypatch):
       run.train_and_evaluate(diverging, str(tmp_path))
   steps = Checkpoints(str(tmp_path / 'checkpoints')).steps()
   assert steps
-  assert np.isfinite(multiscale_inversion.load(str(tmp_path)).predict(np.ones([2, 8, 8, 1]))).all()
+  loaded = multiscale_inversion.load(str(tmp_path))
+  assert np.isfinite(loaded.predict_proba(np.ones([2, 8, 8, 1]))).all()
 
 
 def test_variables_that_are_not_finite_are_damage(workdir):

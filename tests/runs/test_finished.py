@@ -145,7 +145,10 @@ def test_every_value_of_a_list_of_mistakes(tmp_path):
 def test_what_is_wrong_is_named():
   for changes, said in (
     ({'seed': 1.5}, 'there: seed: 1.5; allowed: a whole number from 0 to 2147483647'),
-    ({'test_error': '3'}, "there: test_error: '3'; allowed: a number from 0 to 100; null without test images"),
+    (
+      {'test_error': '3'},
+      "there: test_error: '3'; allowed: a number from 0 to 100; null without test images",
+    ),
     ({'dataset': None}, 'there: dataset: None; allowed: a string that is not empty'),
     ({'config': []}, 'there: config: []; allowed: an object'),
     ({'config': {'data': {}, 'network': {}}}, 'there: config: lacks objective'),
