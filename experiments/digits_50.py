@@ -17,17 +17,6 @@ The runs of these trials are not committed.
 The paper's own loss: the option `objective.unlabeled` as `entropy`.
 """
 
-from experiments import defaults
+from multiscale_inversion.configs.digits_50 import get_config
 
-
-def get_config():
-  """Return the configuration."""
-  config = defaults.get_config()
-  config.data.name = 'digits'
-  config.data.num_labeled = 50
-  config.network.name = 'resnet'
-  config.network.blocks_per_group = 2
-  config.network.width = 32
-  config.recipe = 'few_labels'
-  config.num_epochs = 40
-  return config
+__all__ = ['get_config']

@@ -25,16 +25,6 @@ given, 1 if all images are grey); --config.data.num_labeled=40, to train on fewe
 Afterwards: python -m experiments.predict --workdir=runs/folder IMAGE...
 """
 
-from experiments import defaults
+from multiscale_inversion.configs.folder import get_config
 
-
-def get_config():
-  """Return the configuration."""
-  config = defaults.get_config()
-  config.data.name = 'folder'
-  config.network.name = 'resnet'
-  config.network.blocks_per_group = 2
-  config.network.width = 32
-  config.recipe = 'few_labels'
-  config.num_epochs = 100
-  return config
+__all__ = ['get_config']

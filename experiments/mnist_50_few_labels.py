@@ -6,18 +6,6 @@ Not in the paper. Resnet2-16 with max pooling (80,618 parameters), 3,000 steps o
     python -m experiments.main --config=experiments/mnist_50_few_labels.py
 """
 
-from experiments import defaults
+from multiscale_inversion.configs.mnist_50_few_labels import get_config
 
-
-def get_config():
-  """Return the configuration."""
-  config = defaults.get_config()
-  config.data.name = 'mnist'
-  config.data.num_labeled = 50
-  config.network.name = 'resnet'
-  config.network.blocks_per_group = 2
-  config.network.width = 16
-  config.network.pooling = 'max'
-  config.recipe = 'few_labels'
-  config.num_steps = 3000
-  return config
+__all__ = ['get_config']

@@ -26,7 +26,6 @@ import numpy as np
 from absl import flags
 
 from experiments import report, sweep
-from experiments.main import StopRequest
 from experiments.reporting import proposition_1_report
 from experiments.reporting.results import Proposition, Stage, read_propositions
 from experiments.studies import settings
@@ -34,6 +33,8 @@ from experiments.studies.gradient_norms import GradientNorms, gradient_norms
 from multiscale_inversion import files, objectives, training
 from multiscale_inversion.checkpoints import Checkpoints
 from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli import train  # noqa: F401 (its flags)
+from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup_lib
 from multiscale_inversion.runs.finished import FinishedRun

@@ -20,9 +20,10 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from experiments.main import StopRequest
 from multiscale_inversion import files, objectives
 from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli import train  # noqa: F401 (its flags)
+from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.runs import kinds
 from multiscale_inversion.runs.config import chosen_options
 from multiscale_inversion.runs.folder import RunFolder

@@ -26,11 +26,14 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from experiments import select_learning_rate
-from experiments.main import StopRequest
 from experiments.select_learning_rate import Selection
 from experiments.studies import settings
-from multiscale_inversion.cli import overrides
+from multiscale_inversion.cli import (
+  overrides,
+  train,  # noqa: F401 (its flags)
+)
 from multiscale_inversion.cli import program as cli
+from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import check_key, flatten, resolve, validate

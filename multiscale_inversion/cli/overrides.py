@@ -13,7 +13,9 @@ from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.defaults import Key
 
 _FILE = re.compile(r'--?config(?:=(.*))?', re.DOTALL)
+_DATA = re.compile(r'--?data(?:=(.*))?', re.DOTALL)
 _CHANGE = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
+_FOLDER = 'folder'  # the library's configuration for one's own images
 _BOOLEANS = {'true': True, 't': True, '1': True, 'false': False, 'f': False, '0': False}
 _WORDS = {
     bool: 'a boolean, true or false',
@@ -32,11 +34,14 @@ class Given(NamedTuple):
     changes: (key, value) of each `--config.KEY`, in order, as texts; a value is None where it is
       missing.
     rest: the other arguments, the program's name first.
+    data: value of `--data`, which stands for the configuration `folder` and its `data.data_dir`;
+      None where there is none.
   """
 
   file: str | None
   changes: tuple[tuple[str, str | None], ...]
   rest: list[str]
+  data: str | None = None
 
 
 def split(argv: Sequence[str]) -> Given:
@@ -48,23 +53,31 @@ def split(argv: Sequence[str]) -> Given:
   Raises:
     UserError: if two files are given, or `--noconfig.KEY` has a value.
   """
-  files, changes, rest = [], [], []
+  files, changes, rest, data = [], [], [], None
   arguments = list(argv)
   while arguments:
     argument = arguments.pop(0)
     file, change = _FILE.fullmatch(argument), _CHANGE.fullmatch(argument)
+    folder = _DATA.fullmatch(argument)
     if argument == '--':
       rest += [argument, *arguments]
       break
     if file:
       files.append((arguments.pop(0) if arguments else '') if file[1] is None else file[1])
+    elif folder:
+      data = (arguments.pop(0) if arguments else '') if folder[1] is None else folder[1]
+      if not data:
+        raise UserError('--data: missing; allowed: a folder of images, or a CSV file')
+      changes.append(('data.data_dir', data))
     elif change:
       changes.append(_change(argument, change[1], change[2], change[3], arguments))
     else:
       rest.append(argument)
   if len(files) > 1:
     raise UserError(f'--config: given {len(files)} times ({", ".join(files)}); allowed: once')
-  return Given(files[0] if files else None, tuple(changes), rest)
+  if data is not None and not files:
+    files = [_FOLDER]
+  return Given(files[0] if files else None, tuple(changes), rest, data)
 
 
 def _change(

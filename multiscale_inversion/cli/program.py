@@ -26,6 +26,8 @@ CONFIG = config_flags.DEFINE_config_file(
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_CONFIGS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'configs')
+_MAKES_CONFIG = re.compile(r'^(def|from \S+ import) get_config\b', re.MULTILINE)
 _OWN = ('experiments', 'multiscale_inversion')  # whose modules define a program's flags
 # Absl's own: one reads arguments that no record of a run would show, the other hides mistakes.
 _REFUSED = re.compile(r'--?(flagfile|undefok)(?![a-z_])')
@@ -46,14 +48,17 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   """
   given = overrides.split(argv)
   if not given.file and (needs_config or given.file == ''):
-    raise UserError(f'--config: missing; allowed: {_allowed_configs()}')
+    or_data = '--data=DIR, or --config with ' if needs_config else ''
+    raise UserError(f'--config: missing; allowed: {or_data}{_allowed_configs()}')
+  if given.data is not None and not needs_config:
+    raise UserError('--data: not a flag of this program; allowed: see --help')
   name, *rest = given.rest
   if given.file:
     known = flatten(_load(given.file))
     given = overrides.split(argv)  # The file may have registered options.
     for key, _ in given.changes:
       check_key(key, known)
-    rest = [f'--config={given.file}', *rest]
+    rest = [f'--config={":".join(_path_and_word(given.file or ""))}', *rest]
   elif given.changes:
     raise UserError(f'--config.{given.changes[0][0]}: changes no file; allowed: with --config=FILE')
   rest = _parse_flags([name, *rest])
@@ -116,13 +121,16 @@ def _load(named: str) -> ConfigDict:
 
   Behind a colon, `FILE.py:WORD`, stands the argument of its `get_config`.
   """
-  file, *argument = named.split(':', 1)
+  file, *argument = _path_and_word(named)
   if not os.path.isfile(file):
     there = 'it is no regular file' if os.path.exists(file) else 'it is not there'
     raise UserError(
         f'--config: no file {file}: {there} (looked for as {os.path.abspath(file)}); allowed: '
         f'{_allowed_configs()}'
     )
+  folder = os.path.dirname(os.path.abspath(file))
+  if folder not in sys.path:
+    sys.path.append(folder)  # for modules beside it, behind all that are installed
   try:
     config = runpy.run_path(file)['get_config'](*argument)
   except KeyError as error:
@@ -226,25 +234,55 @@ def _in_utf8(folder: str) -> str:
 
 def config_file(argv: list[str]) -> str:
   """Return the path of the configuration file, without the word behind its colon."""
-  return (overrides.split(argv).file or '').partition(':')[0]
+  return _path_and_word(overrides.split(argv).file or '')[0]
 
 
 def default_workdir(argv: list[str]) -> str:
-  """Return `runs/` and the configuration file's name, with the word behind its colon."""
-  file, *argument = (overrides.split(argv).file or '').split(':', 1)
+  """Return `runs/` and the name of the folder of --data, or else of the configuration file.
+
+  The word behind a file's colon is added to its name.
+  """
+  given = overrides.split(argv)
+  file, *argument = _path_and_word(given.file or '')
   name = '_'.join([os.path.splitext(os.path.basename(file))[0], *argument])
+  if given.data:
+    name = os.path.splitext(os.path.basename(os.path.abspath(given.data)))[0] or name
   return _in_utf8(os.path.join('runs', name.replace(os.sep, '_')))
 
 
+def _path_and_word(named: str) -> list[str]:
+  """Return the path of a configuration file, and the word behind its colon if there is one.
+
+  A name without a folder or an ending is that of one of the library's own configurations, unless
+  there is such a file.
+  """
+  file, *word = named.split(':', 1)
+  if file in _own_configs() and not os.path.exists(file):
+    file = os.path.join(_CONFIGS, f'{file}.py')
+  return [file, *word]
+
+
+def _own_configs() -> list[str]:
+  """Return the names of the library's own configurations."""
+  names = (os.path.splitext(name) for name in sorted(os.listdir(_CONFIGS)))
+  return [name for name, ending in names if ending == '.py' and name != '__init__']
+
+
 def _allowed_configs() -> str:
-  """Return the configuration files of `experiments/`, and the folder they are relative to."""
+  """Return the configuration files of `experiments/`, if there are any, and the library's own.
+
+  In a checkout, the former are named with the folder that they are relative to.
+  """
+  own = ', '.join(_own_configs())
   folder = os.path.join(_ROOT, 'experiments')
+  if not os.path.isdir(folder):
+    return f'{own}, or a file of yours'
   names = []
   for name in sorted(os.listdir(folder)):
     path = os.path.join(folder, name)
     if name.endswith('.py') and name != 'defaults.py':
       with open(path, encoding='utf-8') as file:
-        if re.search(r'^def get_config\(', file.read(), re.MULTILINE):
+        if _MAKES_CONFIG.search(file.read()):
           names.append(f'experiments/{name}')
   elsewhere = '' if os.path.samefile('.', _ROOT) else f', in {_ROOT}'
-  return ', '.join(names) + elsewhere
+  return f'{own}; or {", ".join(names)}{elsewhere}'

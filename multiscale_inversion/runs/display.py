@@ -73,14 +73,13 @@ class Status(NamedTuple):
   steps_per_second: float | None
 
   def losses(self) -> str:
-    """Return the losses and the test error in one line."""
+    """Return the test error and the losses in one line, so that a narrow one shows the error."""
     names = {'train/loss': 'loss', 'train/cross_entropy': 'CE', 'train/entropy': 'E'}
     names['train/reconstruction'] = 'R'
-    parts = [
+    parts = [] if self.test_error is None else [f'test error {self.test_error:.2f} %']
+    parts += [
         f'{short} {self.scalars[name]:.4g}' for name, short in names.items() if name in self.scalars
     ]
-    if self.test_error is not None:
-      parts.append(f'test error {self.test_error:.2f} %')
     return '  '.join(parts)
 
   def speed(self) -> str:

@@ -266,7 +266,7 @@ def test_run_on_a_terminal(terminal_run):
   number = r'\d[\d.e+-]*'
   bar = re.compile(rf'epoch {number}/{EPOCHS} .*\d+% {number} steps/s  \d+ s left')
   losses = re.compile(
-    rf'loss {number}  CE {number}  E {number}  R {number}  test error \d+\.\d\d %'
+    rf'test error \d+\.\d\d %  loss {number}  CE {number}  E {number}  R {number}'
   )
   drawn = [state for state in states if bar.search(state)]
   assert any(losses.search(state) for state in states)
@@ -345,14 +345,16 @@ def test_same_command_finishes_the_run(interrupted_run, terminal_run):
 def test_plain_lines_without_a_terminal(interrupted_run):
   for _, _, stderr in (interrupted_run['first'], interrupted_run['second']):
     assert '\x1b' not in stderr and '\r' not in stderr
-    read, *shown = [line for line in stderr.splitlines() if not line.startswith('interrupted')]
+    lines = stderr.splitlines()
+    read, *shown = [line for line in lines if not line.startswith(('interrupted', 'next: '))]
     assert read.startswith('digits: 50 labeled, 1247 unlabeled, 500 test images; 10 classes, ')
     assert shown
     for line in shown:
       assert re.match(rf'epoch [\d.]+/{EPOCHS}  step \d+/{STEPS}(  |$)', line)
   assert re.search(
-    rf'^epoch 15/15  step {STEPS}/{STEPS}  loss \S+  CE \S+  E \S+  R \S+  '
-    r'test error \d+\.\d\d %  \S+ steps/s  0 s left$', interrupted_run['second'][2], re.MULTILINE
+    rf'^epoch 15/15  step {STEPS}/{STEPS}  '
+    r'test error \d+\.\d\d %  loss \S+  CE \S+  E \S+  R \S+  \S+ steps/s  0 s left$',
+    interrupted_run['second'][2], re.MULTILINE,
   )
 
 
@@ -370,7 +372,7 @@ def make_status(**changes):
 
 def test_details():
   assert make_status().epochs() == 'epoch 1.25/400'
-  assert make_status().losses() == 'loss 0.7346  CE 0.5  E 1.25  R 0.0625  test error 23.46 %'
+  assert make_status().losses() == 'test error 23.46 %  loss 0.7346  CE 0.5  E 1.25  R 0.0625'
   assert make_status().speed() == '12.3 steps/s  17 h 57 min left'
   assert make_status(test_error=None).losses() == 'loss 0.7346  CE 0.5  E 1.25  R 0.0625'
   assert make_status(scalars={}, test_error=None).losses() == ''

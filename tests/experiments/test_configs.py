@@ -21,9 +21,10 @@ from multiscale_inversion.runs.config import chosen_options, flatten, resolve, v
 from multiscale_inversion.runs.loop import train_and_evaluate
 
 FOLDER = pathlib.Path(experiments.__file__).parent
+MAKES_CONFIG = re.compile(r'^(def|from \S+ import) get_config\b', re.MULTILINE)
 FILES = [
   path.stem for path in FOLDER.glob('*.py')
-  if path.stem != 'defaults' and re.search(r'^def get_config\(', path.read_text(), re.MULTILINE)
+  if path.stem != 'defaults' and MAKES_CONFIG.search(path.read_text())
 ]
 # A file that makes several configurations by a word: each of its own networks, one of its methods.
 NAMES = sorted(

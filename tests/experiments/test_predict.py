@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 import multiscale_inversion
-from experiments import predict
 from experiments.reporting import figures
 from multiscale_inversion import text
+from multiscale_inversion.cli import pictures
 from multiscale_inversion.data import Dataset, Sampler
 from multiscale_inversion.data.sources.images import Skipped
 from multiscale_inversion.errors import UserError
@@ -106,6 +106,11 @@ def test_skipped_images_are_shown_up_to_some_number(capsys):
   assert capsys.readouterr().err == ''
 
 
+def file_names(paths, longest=255):
+  folder = pictures.Pictures('.', longest)
+  return {path: os.path.basename(folder.path_for(path)) for path in dict.fromkeys(paths)}
+
+
 # The program with networks of one group, as in the tests.
 DRIVER = '''
 import runpy
@@ -178,7 +183,7 @@ def test_the_program(trained, call, tmp_path):
 
 def test_the_default_folder_and_a_good_end(trained, call):
   folder, workdir, _ = trained
-  process = call(f'--workdir={workdir}', folder / 'upper part' / '2.png')
+  process = call(f'--workdir={workdir}', '--pictures', folder / 'upper part' / '2.png')
   assert process.returncode == 0
   assert (workdir / 'predictions' / '2.png').is_file()
   assert process.stdout.startswith(f'{folder}/upper part/2.png: ')
@@ -187,7 +192,7 @@ def test_the_default_folder_and_a_good_end(trained, call):
 @pytest.mark.parametrize(('arguments', 'text'), [
   ([], "--workdir: missing; allowed: a run's folder"),
   (['--workdir={tmp}', 'x.png'], '{tmp}: not the folder of a run'),
-  (['--workdir={run}'], 'no image; allowed: one or more PNG or JPEG files'),
+  (['--workdir={run}'], 'no image; allowed: PNG or JPEG files, or folders of them'),
   (['--workdir={run}', '--seed=7', 'x.png'], 'seed: 7 is none of {run}; allowed: 0'),
   (['--workdir={run}', '--top=0', 'x.png'], 'flag --top=0'),
 ], ids=str)
@@ -203,14 +208,14 @@ def test_wrong_input(arguments, text, trained, call, tmp_path):
 
 def test_several_images_of_one_name_keep_their_pictures():
   paths = ['a/x.png', 'b/x.jpg', 'x_2.png', 'a/x.png']
-  assert predict._file_names(paths) == {
+  assert file_names(paths) == {
     'a/x.png': 'x.png', 'b/x.jpg': 'x_2.png', 'x_2.png': 'x_2_2.png'
   }
 
 
 def test_grey_images():
   image = np.arange(0, 160, 10, dtype=np.uint8).reshape(4, 4, 1)
-  picture = predict.beside(image, np.zeros((4, 4, 1)))
+  picture = pictures.beside(image, np.zeros((4, 4, 1)))
   assert picture.mode == 'L' and picture.size == (256 * 2 + 8, 256)
   pixels = np.asarray(picture)
   np.testing.assert_array_equal(pixels[::64, :256:64], image[..., 0])
@@ -246,7 +251,7 @@ def test_names_are_found_in_linear_time(stems, monkeypatch):
       return super().__contains__(name)
 
   monkeypatch.setattr(text, 'set', Counted, raising=False)
-  names = predict._file_names([f'{n}/{stem}.png' for n, stem in enumerate(stems)])
+  names = file_names([f'{n}/{stem}.png' for n, stem in enumerate(stems)])
   assert len({*names.values()}) == len(stems)
   assert len(stems) <= looked <= 4 * len(stems)
 
@@ -255,7 +260,7 @@ def test_names_are_found_in_linear_time(stems, monkeypatch):
 @pytest.mark.parametrize('longest', [255, 143])
 def test_long_names_are_cut_between_characters(letter, longest):
   paths = [f'{n}/{letter * 250}.jpg' for n in range(12)]
-  names = [*predict._file_names(paths, longest).values()]
+  names = [*file_names(paths, longest).values()]
   assert len({*names}) == len(paths)
   size = len(os.fsencode(letter))
   for name in names:
@@ -266,7 +271,7 @@ def test_long_names_are_cut_between_characters(letter, longest):
 
 def test_names_that_are_not_utf8_and_none():
   paths = ['a/\udcff.png', 'b/\udcff.png', 'c/.png', 'd/..', 'e/', 'f/a\nb.png']
-  names = predict._file_names(paths)
+  names = file_names(paths)
   assert [*names.values()][:2] == ['\udcff.png', '\udcff_2.png']
   assert len({*names.values()}) == 6 and not any('/' in name for name in names.values())
 
@@ -281,7 +286,7 @@ def test_pictures_are_written_over_no_file_elsewhere(tmp_path):
   (out / 'z.png').chmod(0o640)
   os.link(outside, out / 'hard.png')
   for name in ('x', 'y', 'z', 'hard'):
-    predict._save(Image.new('L', (3, 3)), str(out / f'{name}.png'))
+    pictures.save(Image.new('L', (3, 3)), str(out / f'{name}.png'))
     assert not (out / f'{name}.png').is_symlink()
     assert Image.open(out / f'{name}.png').size == (3, 3)
   assert outside.read_text() == 'mine' and not (tmp_path / 'absent').exists()
@@ -289,7 +294,7 @@ def test_pictures_are_written_over_no_file_elsewhere(tmp_path):
   assert sorted(path.name for path in out.iterdir()) == ['hard.png', 'x.png', 'y.png', 'z.png']
   (out / 'folder.png').mkdir()
   with pytest.raises(UserError, match='is a folder'):
-    predict._save(Image.new('L', (3, 3)), str(out / 'folder.png'))
+    pictures.save(Image.new('L', (3, 3)), str(out / 'folder.png'))
 
 
 def test_a_link_in_place_of_the_folder_of_pictures(trained, call, tmp_path):
@@ -299,7 +304,7 @@ def test_a_link_in_place_of_the_folder_of_pictures(trained, call, tmp_path):
   shutil.copytree(workdir, run_folder)
   shutil.rmtree(run_folder / 'predictions', ignore_errors=True)
   (run_folder / 'predictions').symlink_to(elsewhere)
-  process = call(f'--workdir={run_folder}', folder / 'upper part' / '2.png')
+  process = call(f'--workdir={run_folder}', '--pictures', folder / 'upper part' / '2.png')
   assert (process.returncode, process.stdout) == (2, '')
   assert process.stderr.startswith(f'error: {run_folder}/predictions: a link, not a folder;')
   assert not [*elsewhere.iterdir()]

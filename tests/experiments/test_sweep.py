@@ -10,10 +10,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from experiments import sweep
-from experiments.main import StopRequest
 from experiments.reporting import figures, grouping, paper_tables
 from experiments.reporting.results import read_all
 from experiments.studies import paper, settings
+from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.config import validate

@@ -5,9 +5,9 @@ import statistics
 
 import pytest
 
-from experiments import main
 from experiments.reporting import figures, tables
 from experiments.reporting.results import read_runs
+from multiscale_inversion.cli import train
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import loop as run
 from multiscale_inversion.runs.finished import FinishedRun
@@ -101,11 +101,11 @@ def test_the_last_line_says_whose_the_error_is():
   summary = tiny.summary(
     objective='global', seed=2, test_error=4.0, num_epochs=10.0, wall_time_s=7.2
   )
-  assert main.last_line(FinishedRun.from_json(summary, 'there'), 'x') == (
+  assert train.last_line(FinishedRun.from_json(summary, 'there'), 'x') == (
     'finished: digits, 50 labels, global, seed 2: test error 4.00 % after 10 epochs in 7 s; see x'
   )
   summary |= {'test_error_std': 1.5, 'seeds': [{'seed': n, 'test_error': 4} for n in (2, 3, 4)]}
-  said = main.last_line(FinishedRun.from_json(summary, 'there'), 'x')
+  said = train.last_line(FinishedRun.from_json(summary, 'there'), 'x')
   assert 'global, seeds 2 to 4: mean test error 4.00 ± 1.50 % after' in said
 
 

@@ -49,7 +49,7 @@ def read(
       two classes, or a class has no image that can be read.
   """
   where = _path(data_dir)
-  entries, skipped = _find(where)
+  entries, skipped = find(where)
   names = class_names(entry.label for entry in entries)
   if len(names) < 2:
     raise UserError(
@@ -103,7 +103,16 @@ def _path(data_dir: str | None) -> str:
   return os.path.abspath(os.path.expanduser(data_dir))
 
 
-def _find(path: str) -> tuple[list[Entry], list[Skipped]]:
+def find(path: str) -> tuple[list[Entry], list[Skipped]]:
+  """List the images of a folder or of a CSV file.
+
+  Returns:
+    The images, and the skipped ones.
+
+  Raises:
+    UserError: if there is no such folder or file, its layout is another one, or no image has a
+      label.
+  """
   if os.path.isdir(path):
     entries, skipped = image_tree.find(path)
   elif os.path.exists(path):

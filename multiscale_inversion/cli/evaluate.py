@@ -1,0 +1,99 @@
+"""Measure a trained network: `multiscale-inversion evaluate --workdir=DIR [IMAGES]`.
+
+DIR is the folder of a run, or a file that `TrainedNetwork.save` wrote. IMAGES is a folder with one
+sub-folder for each class, or a CSV file with the columns `file` and `label`; where they have a part
+for testing, it alone counts. Unless given, it is the test set of the run. Shown are the error, the
+cross-entropy, the expected calibration error and, for each class, precision, recall and the class
+that it is most often taken for; with `--format=json` an object that has the confusion matrix, too.
+In a run of several seeds, the network is that of the first seed or of `--seed=S`. `--config=FILE`
+names the file that registers a custom network.
+Exit status: 0 done, 2 wrong input.
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+from absl import flags
+
+from multiscale_inversion import loading, quality
+from multiscale_inversion.cli import program as cli
+from multiscale_inversion.data.sources import image_folder, images
+from multiscale_inversion.errors import UserError, named_as_keys
+from multiscale_inversion.runs import build
+from multiscale_inversion.runs.display import show_skipped
+from multiscale_inversion.runs.folder import RunFolder
+from multiscale_inversion.trained import TrainedNetwork
+
+# Other programs have flags of these names; one process may import several.
+flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)
+_SEED = flags.DEFINE_integer(
+    'seed', None, 'Which network of a run of several seeds.', allow_override=True
+)
+_FORMAT = flags.DEFINE_enum(
+    'format', 'text', ['text', 'json'], 'What is printed.', allow_override=True
+)
+
+
+def main(argv: list[str]) -> int:
+  """Run the program; return its exit status."""
+  workdir = cli.workdir()
+  if not workdir:
+    raise UserError("--workdir: missing; allowed: a run's folder, or a saved network's file")
+  if len(argv) > 2:
+    raise UserError(f'{argv[2]}: one too many; allowed: one folder or CSV file of images')
+  network = loading.load(workdir, _SEED.value)
+  found, labels = _given(argv[1], network) if argv[1:] else _of_run(workdir)
+  measured = network.evaluate(found, labels)
+  print(json.dumps(_record(measured)) if _FORMAT.value == 'json' else measured)
+  return 0
+
+
+def _given(path: str, network: TrainedNetwork) -> tuple[np.ndarray, np.ndarray]:
+  """Read the images of a folder or a CSV file that have a label."""
+  with named_as_keys(data_dir='IMAGES'):
+    entries, skipped = image_folder.find(os.path.expanduser(path))
+  known = {name: index for index, name in enumerate(network.class_names)}
+  tested = [entry for entry in entries if entry.is_test] or entries
+  tested = [entry for entry in tested if entry.label is not None]
+  for entry in tested:
+    if entry.label not in known:
+      raise UserError(
+          f'{entry.path}: of class {entry.label}; allowed: {", ".join(network.class_names)}'
+      )
+  height, width, channels = network.size_of_images()
+  found, positions, unreadable = images.read_all(
+      [entry.path for entry in tested], (height, width), channels
+  )
+  show_skipped([*skipped, *unreadable])
+  if not len(found):
+    raise UserError(f'{path}: no image that has a label and can be read; allowed: at least one')
+  print(f'{path}: {len(found)} images with a label', file=sys.stderr)
+  return found, np.array([known[tested[index].label or ''] for index in positions])
+
+
+def _of_run(workdir: str) -> tuple[np.ndarray, np.ndarray]:
+  """Load the test set of a run."""
+  if os.path.isfile(workdir):
+    raise UserError(f'{workdir}: a network alone; allowed: with a folder or a CSV file of images')
+  run = RunFolder(workdir).summary()
+  dataset = build.load_dataset(run.configuration)
+  if not len(dataset.test_images):
+    raise UserError(f'{workdir}: of a data set without test images; allowed: with images')
+  print(f'{dataset.name}: {len(dataset.test_images)} test images', file=sys.stderr)
+  return dataset.test_images, dataset.test_labels
+
+
+def _record(measured: quality.Quality) -> dict[str, object]:
+  """Return the figures for JSON, undefined shares as null."""
+  shares = lambda values: [None if np.isnan(value) else float(value) for value in values]
+  return {
+      'error': measured.error,
+      'cross_entropy': measured.cross_entropy,
+      'calibration_error': measured.calibration_error,
+      'class_names': list(measured.class_names),
+      'confusion': measured.confusion.tolist(),
+      'precision': shares(measured.precision),
+      'recall': shares(measured.recall),
+  }

@@ -1,0 +1,98 @@
+"""Compare finished runs: `multiscale-inversion report DIR...`.
+
+Each DIR is a run's folder, or a folder that holds such folders. A Markdown table has a line for
+each run, the lowest test error first: data, labels, network, objective, seed, test error, epochs
+and seconds. Differences of the configurations that no column shows are named below it. In a
+checkout, `python -m experiments.report` draws figures and makes the pages' tables.
+Exit status: 0 done, 2 wrong input.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from multiscale_inversion.errors import UserError
+from multiscale_inversion.runs.config import flatten
+from multiscale_inversion.runs.finished import FinishedRun
+from multiscale_inversion.runs.folder import RunFolder
+from multiscale_inversion.text import printable
+
+_COLUMNS = (
+    'run', 'data', 'labels', 'network', 'objective', 'seed', 'test error, %', 'epochs', 's',
+)
+# Keys of the configuration that the table shows, or that change no result.
+_SHOWN = (
+    'data.name', 'data.data_dir', 'data.num_labeled', 'network.name', 'objective.name', 'seed',
+    'num_seeds', 'num_epochs', 'checkpoint_every_seconds', 'log_every_steps', 'eval_batch_size',
+)
+
+
+def main(argv: list[str]) -> int:
+  """Run the program; return its exit status."""
+  if not argv[1:]:
+    raise UserError("which runs? allowed: runs' folders, or folders that hold some")
+  runs = [
+      (folder, one)
+      for given in argv[1:]
+      for folder in _folders(os.path.expanduser(given))
+      for one in RunFolder(folder).summary().single_runs()
+  ]
+  runs.sort(key=lambda pair: (pair[1].test_error is None, pair[1].test_error or 0.0))
+  print(_table([_COLUMNS, *(_row(folder, run) for folder, run in runs)]))
+  different = _differences([run for _, run in runs])
+  if different:
+    print(f'\nDifferent, too: {"; ".join(different)}')
+  return 0
+
+
+def _folders(given: str) -> Iterator[str]:
+  """Yield the finished runs' folders in a folder, which may be one."""
+  if RunFolder(given).is_finished() or not os.path.isdir(given):
+    yield given
+    return
+  found = False
+  for where, inside, _ in os.walk(given):
+    inside.sort()
+    if RunFolder(where).is_finished():
+      inside.clear()
+      found = True
+      yield where
+  if not found:
+    raise UserError(f'{given}: holds no finished run')
+
+
+def _row(folder: str, run: FinishedRun) -> tuple[str, ...]:
+  error = '-' if run.test_error is None else f'{run.test_error:.2f}'
+  return (
+      printable(folder),
+      run.dataset,
+      str(run.num_labeled),
+      run.network,
+      run.objective,
+      str(run.seed),
+      error,
+      f'{run.num_epochs:.4g}',
+      f'{run.wall_time_s:.0f}',
+  )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+  """Return a Markdown table; the first row holds the names of the columns."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = [
+      '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'
+      for row in rows
+  ]
+  rule = '| ' + ' | '.join('-' * width for width in widths) + ' |'
+  return '\n'.join([lines[0], rule, *lines[1:]])
+
+
+def _differences(runs: Sequence[FinishedRun]) -> list[str]:
+  """Return the keys in which the configurations differ, with their values."""
+  flat = [flatten(run.configuration) for run in runs]
+  keys = sorted({key for one in flat for key in one} - {*_SHOWN})
+  found = []
+  for key in keys:
+    values = list(dict.fromkeys(str(one.get(key)) for one in flat))
+    if len(values) > 1:
+      found.append(f'{key} is {" or ".join(values)}')
+  return found
