@@ -23,7 +23,12 @@ from multiscale_inversion.trained import TrainedNetwork
 Named = str | Mapping[str, Any]
 
 _NUM_STEPS = 3000
-_NETWORKS = {1: 'mlp', 2: 'cnn_1d', 3: 'resnet'}  # by the axes of an observation
+# By the axes of an observation: features, sequences, images (the network of `configs.folder`).
+_NETWORKS: Mapping[int, Mapping[str, Any]] = {
+    1: {'name': 'mlp'},
+    2: {'name': 'cnn_1d'},
+    3: {'name': 'resnet', 'blocks_per_group': 2, 'width': 32},
+}
 # Options of a run that `fit` takes under another name, or not at all.
 _TAKEN = ('recipe', 'seed', 'num_seeds', 'seeds_mode')
 _SECTIONS = ('augmentation',)
@@ -61,8 +66,8 @@ def fit(
     test: observations and their labels, to measure the error on after each epoch; nothing is chosen
       by it.
     network: the network's name, or a mapping of `name` and the network's options, such as
-      `{'name': 'resnet', 'width': 32}`; unless given, `resnet` for images, `cnn_1d` for sequences
-      and `mlp` for features.
+      `{'name': 'resnet', 'width': 32}`; unless given, `cnn_1d` for sequences, `mlp` for
+      features, and for images `resnet` with two blocks a group and a width of 32.
     objective: likewise, see `objectives.names()`.
     recipe: `few_labels`, or `paper` for the paper's protocol.
     seed: of initialization, order and dropout.

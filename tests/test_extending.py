@@ -13,7 +13,8 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
 CODES = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)
-EXAMPLES = {re.match(r'"""(\w+\.py)', code)[1]: code for code in CODES}
+INVERT = CODES[0]  # no file
+EXAMPLES = {re.match(r'"""(\w+\.py)', code)[1]: code for code in CODES[1:]}
 SCRIPT = EXAMPLES.pop('my_nnx.py')  # the others are configuration files
 SMALL = [
   '--config.num_epochs=2', '--config.batch_size=300', '--config.eval_batch_size=250',
@@ -42,6 +43,14 @@ def folder(tmp_path_factory):
   for name, code in EXAMPLES.items():
     (folder / name).write_text(code)
   return folder
+
+
+def test_the_inverse_of_a_network(capsys, little_optimization):
+  expected = re.search(r'print\(.*\)  # (.*)', INVERT)[1]
+  names = {}
+  exec(INVERT, names)
+  assert capsys.readouterr().out.strip() == expected
+  assert set(names['gradients']) == set(names['variables']['params'])
 
 
 def test_all_examples_are_here():
@@ -95,7 +104,7 @@ def test_a_run_of_a_network_of_ones_own_is_read_with_its_file(trained, folder, q
 
   def predict(*more):
     return subprocess.run(
-      [sys.executable, '-m', 'experiments.predict', f'--workdir={workdir}', *more, str(image)],
+      [sys.executable, '-m', 'experiments.predict', f'--workdir={workdir}', '--pictures', *more, str(image)],
       check=False, env=quick_environment | {'PYTHONPATH': str(ROOT)}, cwd=folder,
       capture_output=True, text=True,
     )

@@ -7,13 +7,34 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
-def test_the_example_runs(capsys, little_optimization):
+def test_the_example_runs(capsys, tmp_path, monkeypatch, little_optimization):
   (code,) = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
-  expected = re.search(r'print\(.*\)  # (.*)', code)[1]
+  assert len(code.splitlines()) <= 10
+  monkeypatch.chdir(tmp_path)
   names = {}
   exec(code, names)
-  assert capsys.readouterr().out.strip() == expected
-  assert set(names['gradients']) == set(names['variables']['params'])
+  shown = capsys.readouterr()
+  assert shown.out.startswith('error ') and 'arrays: 50 labeled, 1450 unlabeled' in shown.err
+  found = names['network'].evaluate(names['images'][1500:], names['digits'].target[1500:])
+  assert found.error < 20
+  assert repr(names['mi'].load('digits.npz')) == repr(names['network'])
+
+
+def test_the_page_on_python_runs(capsys, tmp_path, monkeypatch, little_optimization):
+  """Its examples follow one another."""
+  page = (ROOT / 'docs' / 'python.md').read_text(encoding='utf-8')
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  for code in re.findall(r'```python\n(.*?)```', page, re.DOTALL):
+    exec(code, names)
+  shown = capsys.readouterr().out.splitlines()
+  assert shown[0].startswith('TrainedNetwork(mlp, ') and shown[0].endswith('step 200)')
+  assert float(shown[-1].split()[1]) < 2 and shown[-1].startswith('200 ')
+
+
+def test_the_front_page_is_short():
+  assert len(README.splitlines()) <= 135
+  assert len(README.split()) <= 950
 
 
 def test_the_configurations_that_they_name_exist():

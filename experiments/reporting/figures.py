@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
@@ -17,7 +15,6 @@ from matplotlib import pyplot as plt
 from experiments.reporting import grouping
 from experiments.reporting.grouping import dataset_name, network_name, objective_name
 from multiscale_inversion import files, loading
-from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build
 from multiscale_inversion.runs.finished import FinishedRun
@@ -247,15 +244,8 @@ def reconstruct(
   loaded = loading.load(folder, run.seed)
   config = run.configuration
   dataset = build.load_dataset(config)
-  images = normalize(jnp.asarray(dataset.test_images[: config.batch_size]))
-  network = loaded.network
-  if hasattr(network, 'dropout_rate'):
-    network = network.clone(dropout_rate=0.0)
-  rngs = {'dropout': jax.random.key(0)}  # for a custom network with another option for dropout
-  inverted = jax.jit(
-      lambda v, x: network.invert(v, x, train=True, rngs=rngs).reconstructions[0]
-  )(loaded.variables, images)
-  errors = jnp.mean(jnp.square(images - inverted), axis=(1, 2, 3))
+  found = loaded.invert(dataset.test_images[: config.batch_size], batch_statistics=True)
+  images, inverted = found.activations[0], found.reconstructions[0]
+  errors = np.mean(np.square(images - inverted), axis=(1, 2, 3))
   names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
-  first = lambda values: np.asarray(values[:count])
-  return first(images), first(inverted), first(errors), names
+  return images[:count], inverted[:count], errors[:count], names
