@@ -28,6 +28,7 @@ comma := ,
 $(VENV): $(addprefix $(VENV)/.complete-,$(subst $(comma), ,$(EXTRAS)))
 $(VENV)/.complete-%: setup.cfg requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "error: Python 3.11 to 3.13 is needed, not " + sys.version.split()[0] + "; name one with PYTHON=")'
+	@echo 'building $(VENV) with the extra $*: packages are downloaded, which takes some minutes'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'

@@ -104,7 +104,10 @@ def test_a_run_of_a_network_of_ones_own_is_read_with_its_file(trained, folder, q
 
   def predict(*more):
     return subprocess.run(
-      [sys.executable, '-m', 'experiments.predict', f'--workdir={workdir}', '--pictures', *more, str(image)],
+      [
+        sys.executable, '-m', 'experiments.predict', f'--workdir={workdir}', '--pictures', *more,
+        str(image),
+      ],
       check=False, env=quick_environment | {'PYTHONPATH': str(ROOT)}, cwd=folder,
       capture_output=True, text=True,
     )
