@@ -226,7 +226,7 @@ class TrainedNetwork:
     if hasattr(network, 'dropout_rate'):
       network = network.clone(dropout_rate=0.0)
     rngs = {'dropout': jax.random.key(0)}  # for a custom network with another option for dropout
-    return self._compile(lambda *args: network.invert(*args, train=True, rngs=rngs)[:2])
+    return self._compile(lambda variables, x: network.invert(variables, x, True, rngs)[:2])
 
   def _applied(self, variables: Mapping[str, Any], x: jax.Array) -> tuple[jax.Array, ...]:
     activations: Any = self.network.apply(variables, x)

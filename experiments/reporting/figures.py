@@ -245,7 +245,7 @@ def reconstruct(
   config = run.configuration
   dataset = build.load_dataset(config)
   found = loaded.invert(dataset.test_images[: config.batch_size], batch_statistics=True)
-  images, inverted = found.activations[0], found.reconstructions[0]
+  images, inverted = np.asarray(found.activations[0]), np.asarray(found.reconstructions[0])
   errors = np.mean(np.square(images - inverted), axis=(1, 2, 3))
   names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
   return images[:count], inverted[:count], errors[:count], names
