@@ -5,6 +5,7 @@
     train     train a network on a configuration or on a folder of images
     predict   classify images with a trained network
     evaluate  measure a trained network on images with labels
+    export    write a trained network as a program that needs JAX alone
     report    compare finished runs in a table
     prepare   download a data set
 
@@ -15,7 +16,7 @@ import importlib
 import sys
 
 NAME = 'multiscale-inversion'
-_COMMANDS = ('train', 'predict', 'evaluate', 'report', 'prepare')
+_COMMANDS = ('train', 'predict', 'evaluate', 'export', 'report', 'prepare')
 _WITH_CONFIG = ('train',)
 _USER_ERROR = 2
 

@@ -1,7 +1,9 @@
 """Two-dimensional convolution, implemented to be fast on each backend, derivatives included."""
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, cast, get_args
 
 import flax.linen as nn
@@ -17,6 +19,8 @@ from multiscale_inversion.nn import winograd
 _MIN_CHANNELS = 16
 _MIN_VALUES = 4096
 _MIN_ROWS = 1024  # of a matrix product
+
+_CHOSEN: contextvars.ContextVar[str | None] = contextvars.ContextVar('chosen', default=None)
 
 Padding = Literal['same', 'valid', 'full']
 PADDINGS: tuple[str, ...] = get_args(Padding)
@@ -101,8 +105,21 @@ def convolve(
   return _IMPLEMENTATIONS[implementation](x, kernel, margins)
 
 
+@contextlib.contextmanager
+def implemented_by(implementation: str) -> Iterator[None]:
+  """Trace convolutions that choose for themselves by this implementation, in place of a choice."""
+  token = _CHOSEN.set(implementation)
+  try:
+    yield
+  finally:
+    _CHOSEN.reset(token)
+
+
 def default_implementation(x: jax.Array, kernel: jax.Array) -> str:
   """Return the implementation that was fastest in trials of whole steps, by shapes and backend."""
+  chosen = _CHOSEN.get()
+  if chosen is not None:
+    return chosen
   if jax.default_backend() != 'cpu':
     return 'lax'
   # With few channels or few pixels the transforms cost more than the products that they save.

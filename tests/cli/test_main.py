@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,6 +121,16 @@ def test_evaluates_and_reports(place, call, tmp_path):
   assert cells[6] == f'{summary["test_error"]:.2f}'
 
 
+def test_exports(place, call, tmp_path):
+  where, _ = place
+  done = call(where, 'export', '--workdir=runs/images', f'--out={tmp_path}/program')
+  assert 'takes float32 (N, 8, 8, 1), for cpu, cuda, tpu' in done.stderr
+  program = jax.export.deserialize(bytearray((tmp_path / 'program').read_bytes()))
+  x = np.random.RandomState(0).randint(0, 256, (3, 8, 8, 1)).astype(np.float32)
+  wanted = mi.load(where / 'runs' / 'images').predict_proba(x)
+  np.testing.assert_allclose(program.call(x), wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_a_configuration_by_name_and_one_with_a_module_beside_it(call, tmp_path):
   call(tmp_path, 'train', '--config=digits_50', *FEW)
   assert json.loads((tmp_path / 'runs' / 'digits_50' / 'summary.json').read_text())
@@ -137,7 +149,7 @@ def test_help_and_version(call, tmp_path):
   for arguments in ([], ['--help'], ['-h'], ['help']):
     text = call(tmp_path, *arguments).stdout
     assert all(f'\n    {name} ' in text for name in ('train', 'predict', 'evaluate', 'report'))
-  for name in ('train', 'predict', 'evaluate', 'report', 'prepare'):
+  for name in ('train', 'predict', 'evaluate', 'export', 'report', 'prepare'):
     assert f'multiscale-inversion {name}' in call(tmp_path, name, '--help').stdout
 
 
@@ -153,6 +165,8 @@ def test_help_and_version(call, tmp_path):
   (['predict', '--workdir=runs/images', 'runs'], 'runs: no image; allowed: files that end in'),
   (['evaluate', '--workdir=runs/images', 'gone'], 'IMAGES: gone: no such folder or file'),
   (['evaluate', '--workdir=runs/images', 'images', 'more'], 'more: one too many'),
+  (['export', '--workdir=runs/images'], '--out: missing; allowed: the file to write'),
+  (['export', '--workdir=runs/images', '--out=gone/x'], 'gone/x: cannot be written'),
   (['report'], "which runs? allowed: runs' folders"),
   (['report', 'images'], 'images: holds no finished run'),
   (['report', 'gone'], 'gone: no such folder'),
