@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from multiscale_inversion.cli import environment
+from multiscale_inversion.cli import program as cli
 
 LIMIT = 120.0  # seconds until a process counts as hanging; an undisturbed one takes two
 _BYTES = 6 * 2**30  # of memory
@@ -102,7 +103,7 @@ def program(name: str, *arguments: str) -> Callable[[], int]:
     module = importlib.import_module(f'experiments.{name}')
     sys.argv = [name, *arguments]
     try:
-      module.cli.run(module.main, needs_config=name == 'main')
+      cli.run(module.main, needs_config=name == 'main')
     except SystemExit as ending:
       return ending.code or 0
     return 0
