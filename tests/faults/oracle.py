@@ -13,7 +13,7 @@ USER_ERROR = 2
 ALL, FEWER, ANY = 'all', 'fewer', 'any'
 # What the programs write to standard error beside errors: progress and warnings.
 _EXPECTED = re.compile(
-    r'warning: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |/.*\.png$|'
+    r'warning: |next: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |/.*\.png$|'
     r'/.*: no (?:curves|reconstructions) drawn: |\S+: \d+ table\(s\) renewed'
 )
 _INTERNAL = re.compile(r'Traceback|stack trace|terminate called|Check failed|Fatal Python error')
