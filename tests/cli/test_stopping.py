@@ -129,8 +129,19 @@ def start(body, before=()):
     text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     env={name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'},
   )
-  assert process.stdout.readline() == 'ready\n'
+  assert line_of(process.stdout) == 'ready\n'
   return process
+
+
+def line_of(stream):
+  """The next line of a pipe, and no more: `communicate` would not see what a buffer holds."""
+  line = b''
+  while not line.endswith(b'\n'):
+    byte = os.read(stream.fileno(), 1)
+    if not byte:
+      break
+    line += byte
+  return line.decode()
 
 
 def end(process, signals, pause=0.0):
@@ -292,9 +303,9 @@ def test_signals_while_a_program_is_imported(quick_environment, tmp_path):
     [sys.executable, '-X', 'importtime', '-m', 'experiments.report', '--out', str(tmp_path)],
     cwd=ROOT, env=quick_environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
   )
-  while 'cli.stopping' not in process.stderr.readline():
+  while 'cli.stopping' not in line_of(process.stderr):
     assert process.poll() is None
-  while not process.stderr.readline().strip().endswith(' experiments'):
+  while not line_of(process.stderr).strip().endswith(' experiments'):
     assert process.poll() is None
   status, out, err = end(process, [INT] * 10, pause=0.002)
   assert (status, out) == (130, '')
