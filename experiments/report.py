@@ -4,7 +4,7 @@ Takes run folders and result files (JSON lists of summaries, such as those under
 writes to the folder of `--out`:
 
 - `runs.json`: all runs as one such list, for publication, without the machine's folders;
-- `table.md`: one row for each objective, with the mean, the standard deviation and each seed's test
+- `table.md`: one row for each setting, with the mean, the standard deviation and each seed's test
   error;
 - `paper_table_1.md` to `_3.md` and `.csv`: the paper's tables, ours beside the published errors;
 - figures (PNG): the error against the number of labels, if there are several, and those of the run

@@ -25,7 +25,7 @@ def export(network: TrainedNetwork, platforms: Sequence[str] = PLATFORMS) -> byt
       program = jax.export.deserialize(bytearray(content))
       probabilities = program.call(observations)
 
-  Convolutions are XLA's own on every platform: the library's others are faster in gradients alone.
+  Convolutions are XLA's own on every platform: the main gain of the library's is in gradients.
 
   Args:
     network: the network.

@@ -133,7 +133,7 @@ def _dataset(
 
 
 def _observations(given: Any, what: str) -> np.ndarray:
-  """Return observations as uint8 if they are whole numbers of a byte in images, else float32."""
+  """Return observations unchanged if they are uint8, else as float32."""
   try:
     x = np.asarray(given)
   except (TypeError, ValueError) as error:  # rows of different lengths

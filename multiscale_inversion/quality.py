@@ -18,11 +18,11 @@ class Quality:
   Attributes:
     error: share that is classified wrongly, in percent.
     cross_entropy: mean of -ln of the true class's probability, in nats.
-    confusion: int, shape [C, C]; how many of the row's class were taken for the column's.
-    precision: float, shape [C]; of those taken for a class, the share that is of it, in [0, 1]; NaN
-      where none was.
-    recall: float, shape [C]; of those of a class, the share that was found, in [0, 1]; NaN where
-      there is none.
+    confusion: int, shape [C, C]; how many of the row's class were predicted as the column's.
+    precision: float, shape [C]; share of the observations predicted as a class that belong to it,
+      in [0, 1]; NaN where there is none.
+    recall: float, shape [C]; share of a class's observations that are predicted as it, in [0, 1];
+      NaN where there is none.
     calibration_error: expected calibration error in [0, 1], see `calibration_error`.
     class_names: the classes.
   """

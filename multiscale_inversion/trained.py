@@ -114,8 +114,8 @@ class TrainedNetwork:
       observations: shape [N, ...], or image files; all activations must fit in memory.
       batch_statistics: let batch norm take the statistics of these observations, which are then
         one batch, in place of the running ones. A network that was trained by the recipe
-        `few_labels` reconstructs well with them alone: its inverse was trained through the
-        statistics of a batch, and differs where they are constants.
+        `few_labels` can reconstruct well in this mode alone, because its inverse was trained
+        through the statistics of a batch.
 
     Returns:
       The `Inversion`, without auxiliary values.

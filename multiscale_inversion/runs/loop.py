@@ -32,7 +32,7 @@ class Interrupted(Exception):
 
 
 class Diverged(Exception):
-  """The loss is not finite."""
+  """Training diverged: the loss or a parameter is not finite."""
 
 
 def train_and_evaluate(
