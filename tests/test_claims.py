@@ -24,7 +24,8 @@ def test_multiscale_beside_the_other_objectives():
   says(
     RESULTS_PAGE,
     f'({lead["digits_20"]}, {lead["digits_50"]} and {lead["digits_100"]} points). With 200 '
-    f'labels the lead is {lead["digits_200"]} points, which is beyond chance (p < 0.001, four seeds)',
+    f'labels the lead is {lead["digits_200"]} points, which is beyond chance (p < 0.001, four '
+    'seeds)',
     f'its paired difference uncertain (p = {chances["digits_50_paper"]:.2g})',
   )
   of_paper = errors_of('digits_50_paper')
