@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
-def test_the_example_runs(capsys, tmp_path, monkeypatch, little_optimization):
+def test_the_example_runs(capsys, tmp_path, monkeypatch):
   (code,) = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
   assert len(code.splitlines()) <= 10
   monkeypatch.chdir(tmp_path)
