@@ -53,7 +53,7 @@ def of_folder(path: str) -> list[Mistakes]:
   found = []
   for seed in range(config.seed, config.seed + config.num_seeds):
     network = loading.load(path, seed)
-    predicted = np.argmax(network.predict_proba(dataset.test_images), axis=-1)
+    predicted = network.predict(dataset.test_images)
     settled = settled_epoch(folder.metrics(seed))
     if settled is None:
       raise UserError(f'{folder.metrics_file()}: holds no test/error')

@@ -38,9 +38,7 @@ _FORMAT = flags.DEFINE_enum(
 
 def main(argv: list[str]) -> int:
   """Run the program; return its exit status."""
-  workdir = cli.workdir()
-  if not workdir:
-    raise UserError("--workdir: missing; allowed: a run's folder, or a saved network's file")
+  workdir = cli.path_of_network()
   if len(argv) > 2:
     raise UserError(f'{argv[2]}: one too many; allowed: one folder or CSV file of images')
   network = loading.load(workdir, _SEED.value)

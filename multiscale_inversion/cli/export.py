@@ -32,9 +32,7 @@ _SEED = flags.DEFINE_integer(
 def main(argv: list[str]) -> int:
   """Run the program; return its exit status."""
   cli.refuse_arguments(argv)
-  workdir = cli.workdir()
-  if not workdir:
-    raise UserError("--workdir: missing; allowed: a run's folder, or a saved network's file")
+  workdir = cli.path_of_network()
   if not _OUT.value:
     raise UserError('--out: missing; allowed: the file to write')
   files.check_target(_OUT.value)

@@ -55,9 +55,7 @@ Show = Callable[[str, np.ndarray], str]
 
 def main(argv: list[str]) -> int:
   """Run the program; return its exit status."""
-  workdir = cli.workdir()
-  if not workdir:
-    raise UserError("--workdir: missing; allowed: a run's folder, or a saved network's file")
+  workdir = cli.path_of_network()
   if not argv[1:]:
     raise UserError('no image; allowed: PNG or JPEG files, or folders of them, after the flags')
   network = loading.load(workdir, _SEED.value)

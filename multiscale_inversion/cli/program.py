@@ -222,6 +222,18 @@ def workdir() -> str | None:
   return _in_utf8(os.path.expanduser(given)) if given else None
 
 
+def path_of_network() -> str:
+  """Return --workdir of a program that reads a trained network.
+
+  Raises:
+    UserError: if it was not given, or as `workdir`.
+  """
+  given = workdir()
+  if not given:
+    raise UserError("--workdir: missing; allowed: a run's folder, or a saved network's file")
+  return given
+
+
 def _in_utf8(folder: str) -> str:
   try:
     os.path.abspath(folder).encode('utf-8')
