@@ -14,7 +14,7 @@ PAPER, FEW_LABELS = 'paper', 'few_labels'
 
 _RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({
     PAPER: {},
-    # Chosen on scikit-learn's digits with 50 labels, see experiments/digits_50.py.
+    # Chosen on scikit-learn's digits with 50 labels, see configs/digits_50.py.
     FEW_LABELS: {
         'network': {'batch_norm_inverse': 'batch', 'dropout_rate': 0.1},
         'objective': {'reduction': 'group', 'unlabeled': 'information'},
