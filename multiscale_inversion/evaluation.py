@@ -20,7 +20,7 @@ class EvaluationData(NamedTuple):
   On several devices, each has its share of the batches, along a leading axis of devices.
 
   Attributes:
-    images: uint8, shape [B, N, H, W, C].
+    images: observations, uint8 or float32, shape [B, N, ...].
     labels: int32, shape [B, N].
     mask: float32, shape [B, N]; 0 for padding.
   """
@@ -39,7 +39,7 @@ def batch_up(
   """Cut a test set into batches, padded with zeros that the mask leaves out, and place them.
 
   Args:
-    images: uint8, shape [M, H, W, C].
+    images: observations, uint8 or float32, shape [M, ...].
     labels: int32, shape [M].
     batch_size: N.
     devices: the devices that share the batches, as many each; a single one unless given.

@@ -68,7 +68,8 @@ def _of_run(folder: RunFolder, seed: int | None) -> TrainedNetwork:
   checkpoint = Checkpoints(folder.checkpoints).restore_variables()
   if checkpoint is None:
     raise UserError(
-        f'{folder.checkpoints}: no checkpoint yet; the run must have been interrupted or finished'
+        f'{folder.checkpoints}: no checkpoint yet; allowed: a run that has finished, or that was '
+        'interrupted after its first checkpoint'
     )
   folder.check_digests(checkpoint.notes.get('files'))
   variables = checkpoint.tree

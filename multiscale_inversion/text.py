@@ -37,6 +37,11 @@ def _escape(match: re.Match) -> str:
   return match[0].encode('unicode_escape', 'surrogatepass').decode('ascii')
 
 
+def table_cell(content: object) -> str:
+  """Return one line of text for a cell of a Markdown table, in which `|` would begin another."""
+  return printable(str(content)).replace('|', '\\|')
+
+
 def in_figure(text: str) -> str:
   """Return the text printable, shortened and literal: Matplotlib reads formulas between `$`."""
   text = printable(text)

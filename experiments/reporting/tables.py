@@ -12,7 +12,7 @@ from experiments.reporting.results import Mistakes
 from multiscale_inversion import files
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs.finished import FinishedRun
-from multiscale_inversion.text import printable
+from multiscale_inversion.text import table_cell
 
 _ADDED = '+multiscale'
 _SHOWN = 3  # confusions of a network
@@ -21,11 +21,7 @@ _SHOWN = 3  # confusions of a network
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
   """Return a Markdown table with one line for each row, whatever the cells hold."""
   lines = [head, ['---'] * len(head), *rows]
-  return ''.join('| ' + ' | '.join(map(_cell, line)) + ' |\n' for line in lines)
-
-
-def _cell(content: Any) -> str:
-  return printable(str(content)).replace('|', '\\|')
+  return ''.join('| ' + ' | '.join(map(table_cell, line)) + ' |\n' for line in lines)
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:

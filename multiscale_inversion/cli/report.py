@@ -14,7 +14,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs.config import flatten
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.folder import RunFolder
-from multiscale_inversion.text import printable
+from multiscale_inversion.text import table_cell
 
 _COLUMNS = (
     'run', 'data', 'labels', 'network', 'objective', 'seed', 'test error, %', 'epochs', 's',
@@ -63,7 +63,7 @@ def _folders(given: str) -> Iterator[str]:
 def _row(folder: str, run: FinishedRun) -> tuple[str, ...]:
   error = '-' if run.test_error is None else f'{run.test_error:.2f}'
   return (
-      printable(folder),
+      folder,
       run.dataset,
       str(run.num_labeled),
       run.network,
@@ -77,6 +77,7 @@ def _row(folder: str, run: FinishedRun) -> tuple[str, ...]:
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
   """Return a Markdown table; the first row holds the names of the columns."""
+  rows = [[*map(table_cell, row)] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = [
       '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'

@@ -20,7 +20,7 @@ class RawBatch(NamedTuple):
   """A batch before normalization, as the data set stores it.
 
   Attributes:
-    images: uint8, shape [N, H, W, C]; labeled ones first.
+    images: observations, uint8 or float32, shape [N, ...]; labeled ones first.
     labels: int32, shape [N]; -1 where unlabeled.
     mask: float32, shape [N]; 1 where labeled.
     positions: in the training set, int32, shape [N].
@@ -78,7 +78,7 @@ def stream(
   """Yield the batches that the sampler would take from data on the device, ahead of their use.
 
   Args:
-    images: uint8, shape [N, H, W, C]: an array, or one mapped from a file.
+    images: observations, uint8 or float32, shape [N, ...]: an array, or one mapped from a file.
     labels: shape [N].
     labeled: D_s as positions.
     unlabeled: D_u as positions.

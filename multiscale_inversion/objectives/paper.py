@@ -165,7 +165,8 @@ def multiscale(
     layers: which of the layers 0, ..., L - 1 count; all unless given.
     stop_target: whether the activations are constant targets of their reconstructions.
     unlabeled: loss of unlabeled observations, see `unlabeled_entropy`.
-    layer_weights: weights of the layers that count, in their order; 1/L each unless given.
+    layer_weights: weights of the layers that count, in their order; 1 over their number
+      unless given.
     form: what is reconstructed from what, see `losses.FORMS`.
   """
   reconstruction = multiscale_reconstruction(layers, stop_target, layer_weights, form)

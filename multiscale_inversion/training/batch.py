@@ -16,7 +16,7 @@ class TrainData(NamedTuple):
   """A training set, in the host's memory or on the device.
 
   Attributes:
-    images: uint8, shape [N, H, W, C].
+    images: the observations as the data set stores them, see `Dataset`; shape [N, ...].
     labels: int32, shape [N]. Labels of unlabeled images never reach a batch.
     labeled: positions of the labeled set D_s, int32.
     unlabeled: positions of the unlabeled set D_u, int32.
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
   """N labeled and unlabeled observations.
 
   Attributes:
-    images: normalized, float32, shape [N, H, W, C].
+    images: observations after `normalize`, float32, shape [N, ...].
     labels: int32, shape [N]; arbitrary where mask is 0.
     mask: float32, shape [N]; 1 where labeled, 0 where not.
     positions: indices in the training set, int32, shape [N]; objectives that remember observations

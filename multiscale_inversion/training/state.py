@@ -81,7 +81,7 @@ def create_state(
     network: the network.
     optimizer: the optimizer.
     key: random key of the initialization.
-    image_shape: (H, W, C) of the images.
+    image_shape: of one observation, such as (H, W, C).
     objective: what will be minimized; needed if it has a memory.
     num_train: size of the training set; needed if the objective remembers observations.
 

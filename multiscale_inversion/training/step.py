@@ -154,7 +154,7 @@ class TrainingStep:
     Args:
       state: any state, or its shapes.
       batch_size: N.
-      image_shape: (H, W, C) of the images.
+      image_shape: of one observation, such as (H, W, C).
     """
     each = jnp.zeros(batch_size, jnp.int32)
     images = lambda: jnp.zeros((batch_size, *image_shape), jnp.float32)

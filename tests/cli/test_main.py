@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -119,6 +120,14 @@ def test_evaluates_and_reports(place, call, tmp_path):
     'runs/images', 'folder', str(summary['num_labeled']), 'resnet', 'multiscale', '0'
   ]
   assert cells[6] == f'{summary["test_error"]:.2f}'
+
+
+def test_a_folder_of_any_name_is_one_cell_of_a_report(place, call, tmp_path):
+  where, _ = place
+  shutil.copytree(where / 'runs' / 'images', tmp_path / 'runs' / 'a|b\nc')
+  head, _, row = call(tmp_path, 'report', 'runs').stdout.splitlines()
+  assert row.startswith(r'| runs/a\|b\nc ')
+  assert row.replace(r'\|', '').count('|') == head.count('|')
 
 
 def test_exports(place, call, tmp_path):
