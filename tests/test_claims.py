@@ -109,6 +109,7 @@ def test_mnist_with_fifty_labels():
   supervised, of_paper = errors['supervised', 'information'], errors['entropy', 'entropy']
   assert len(errors) == 5 and {len(column) for column in errors.values()} == {8}
   assert all(p_value(column, multiscale) < 0.001 for column in (alone, supervised, of_paper))
+  assert p_value(whole, multiscale) < 0.05
   apart, uncertainty = paired(whole, multiscale)
   says(
     RESULTS_PAGE,

@@ -61,6 +61,13 @@ def listener():
   assert [signal.getsignal(number) for number in (INT, TERM, HUP)] == before
 
 
+def wait_for(condition):
+  end = time.monotonic() + LIMIT
+  while not condition():
+    assert time.monotonic() < end
+    time.sleep(0.001)
+
+
 @pytest.mark.parametrize('number', [INT, TERM, HUP])
 def test_a_signal_leaves_with_130_once(listener, number, capsys):
   for _ in range(10):
@@ -76,10 +83,7 @@ def test_a_request_is_said_once_and_kept(listener, monkeypatch):
   listener.take_requests()
   for number in [TERM, HUP, INT] * 5:
     os.kill(os.getpid(), number)
-  end = time.monotonic() + LIMIT
-  while not said.getvalue().endswith('\n'):
-    assert time.monotonic() < end
-    time.sleep(0.01)
+  wait_for(lambda: said.getvalue().endswith('\n'))
   assert listener.answers.requested
   assert said.getvalue() == f'{stopping.REQUESTED}\n'
   assert listener.left.empty()
@@ -104,9 +108,7 @@ def test_handlers_come_back_after_others_took_them(listener):
   signal.signal(TERM, signal.SIG_DFL)
   listener.take_requests()
   os.kill(os.getpid(), TERM)
-  end = time.monotonic() + LIMIT
-  while not listener.answers.requested:
-    assert time.monotonic() < end
+  wait_for(lambda: listener.answers.requested)
 
 
 # Programs that import nothing slow, each in a process of its own.
