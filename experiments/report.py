@@ -14,9 +14,10 @@ With `--update FILE` it renews every table in a Markdown file between
 
     <!-- table: results/NAME.json -->  and  <!-- end of table -->
 
-from the result file named there. With `paired` in place of `table`, the table shows each
-objective's error less that of multiscale, seed by seed; with `side by side`, each method alone and
-with multiscale. The paper's table N is made from all files of a folder, between
+from the result file named there. With `errors` in place of `table`, the errors of each seed are
+left out; with `paired`, the table shows each objective's error less that of multiscale, seed by
+seed; with `side by side`, each method alone and with multiscale. The paper's table N is made from
+all files of a folder, between
 
     <!-- paper table N: results -->  and  <!-- end of paper table N -->
 
@@ -89,6 +90,7 @@ def update(path: str) -> None:
   """
   renders = {
       'table': lambda file: tables.for_page(read_runs(file)),
+      'errors': lambda file: tables.of_errors(read_runs(file)),
       'paired': lambda file: tables.paired(read_runs(file)),
       'side by side': lambda file: tables.side_by_side(read_runs(file)),
       'mistakes': lambda file: tables.of_mistakes(read_mistakes(file)),

@@ -33,8 +33,8 @@ def test_the_page_on_python_runs(capsys, tmp_path, monkeypatch, little_optimizat
 
 
 def test_the_front_page_is_short():
-  assert len(README.splitlines()) <= 135
-  assert len(README.split()) <= 950
+  assert len(README.splitlines()) <= 130
+  assert len(README.split()) <= 900
 
 
 def test_the_configurations_that_they_name_exist():

@@ -44,6 +44,12 @@ def of_runs(runs: Sequence[FinishedRun]) -> str:
   return markdown([*head, 'by seed'], lines)
 
 
+def of_errors(runs: Sequence[FinishedRun]) -> str:
+  """Return the table of `of_runs` without the errors of each seed, for a page that is short."""
+  head, rows, _ = _rows(runs)
+  return markdown(head, rows)
+
+
 def for_page(runs: Sequence[FinishedRun]) -> str:
   """Return the table of `of_runs` for a page, with the errors of each seed folded away."""
   head, rows, by_seed = _rows(runs)

@@ -150,6 +150,12 @@ def test_a_page_folds_the_seeds_away():
     '',
     '</details>',
   ]
+  assert tables.of_errors(typed(runs)).splitlines() == [
+    '| data set | labels | network | objective | epochs | test error, % (mean ± std) |',
+    '| --- | --- | --- | --- | --- | --- |',
+    '| digits | 50 | Resnet2-32 | multiscale | 40 | 4.00 ± 1.41 |',
+    '| digits | 50 | Resnet2-32 | global | 40 | 4.00 |',
+  ]
 
 
 def test_methods_side_by_side():
