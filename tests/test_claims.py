@@ -142,6 +142,44 @@ def test_mnist_with_fifty_labels():
   )
 
 
+def test_fashion_mnist_with_fifty_labels():
+  errors = errors_of('fashion_mnist_50_few_labels')
+  multiscale, supervised, whole = (
+    errors[name] for name in ('multiscale', 'supervised', 'global')
+  )
+  assert len(errors) == 4 and {len(column) for column in errors.values()} == {4}
+  others = [column for name, column in errors.items() if name != 'multiscale']
+  assert all(p_value(column, multiscale) > 0.05 for column in others)
+  assert p_value(whole, supervised) < 0.05
+  apart, uncertainty = paired(supervised, whole)
+  says(
+    RESULTS_PAGE,
+    f'{mean(multiscale):.2f} % errors by multiscale, {mean(whole):.2f} % by the global loss and '
+    f'{mean(errors["entropy"]):.2f} % by information without any reconstruction, where labels '
+    f'alone make {mean(supervised):.2f} %',
+    f'global loss is {apart:.2f} ± {uncertainty:.2f} points below labels alone',
+    f'multiscale makes {mean(multiscale):.0f} % errors and labels alone {mean(supervised):.0f} %',
+  )
+
+
+def test_digits_on_fresh_seeds():
+  runs = runs_of('digits_50_fresh')
+  assert {run['seed'] for run in runs} == {*range(200, 208)}
+  errors = errors_of('digits_50_fresh')
+  multiscale = errors['multiscale']
+  assert len(errors) == 4 and {len(column) for column in errors.values()} == {8}
+  assert all(
+    mean(column) > mean(multiscale) and p_value(column, multiscale) < 0.05
+    for name, column in errors.items() if name != 'multiscale'
+  )
+  apart, _ = paired(errors['global'], multiscale)
+  says(
+    RESULTS_PAGE,
+    f'multiscale makes {mean(multiscale):.2f} % errors, and here its lead over the global loss, '
+    f'{apart:.2f} points, is beyond chance',
+  )
+
+
 def test_small_settings():
   plain, informed = errors_of('mnist_small_50'), errors_of('mnist_small_50_information')
   differences = [paired(plain['supervised'], informed[n]) for n in ('multiscale', 'global')]
