@@ -2,7 +2,9 @@
 
     python -m benchmarks.methods --out=results/benchmark_methods.json
 
-The settings `digits_methods/*`: Resnet2-32, 50 images of 8x8 a batch, by turns.
+The settings `digits_methods/*`: Resnet2-32, 50 images of 8x8 a batch, by turns. With
+`--settings='mnist_50_equal_time/*'` Resnet2-16max on images of 28x28, whose times give the numbers
+of steps in `experiments/studies/images.py`.
 """
 
 import argparse

@@ -30,8 +30,6 @@ def get_config(method='fixmatch'):
   config = digits_50.get_config()
   config.objective.name = method
   config.augmentation.weak = 'shift'
-  if not method.startswith('entropy'):
-    config.objective.unlabeled = None
   if method.startswith('virtual_adversarial'):
     config.objective.epsilon = 1.0
   return config

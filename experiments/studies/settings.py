@@ -1,14 +1,16 @@
 """Named settings: a configuration each, for every own row of the paper and for studies of ours.
 
-`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels; `digits_50/multiscale`,
-`digits_50_paper/multiscale` (the same by the paper's protocol alone),
-`digits_50_ablation/stopped_target` (one change of that),
-`digits_50_proposition_1/global/2_blocks/gaussian_0.5` (of that, with corrupted training images),
-`digits_50_precision/bfloat16` (multiscale in another precision),
-`digits_methods/pi_model+multiscale` (by methods of others), `mnist_small_50/entropy` (by the
-paper's protocol), `mnist_small_50_information/entropy` (with information in place of entropy) and
-`mnist_50_few_labels/multiscale` (by the recipe for few labels) are ours (see `STUDIES`).
-`mnist_50_selection/width_32` is a candidate for the latter, tested on training images held out.
+`svhn_1000/wide_resnet/multiscale` is a row of Table 2 with 1,000 labels. Ours are, for example:
+
+- `digits_50/multiscale`; `digits_50_paper/multiscale`, the same by the paper's protocol alone;
+  `digits_50_ablation/stopped_target`, one change of that; and
+  `digits_50_proposition_1/global/2_blocks/gaussian_0.5`, that with corrupted training images;
+- `digits_50_robustness/global/2_blocks/gaussian_0.25`, the same by the recipe for few labels;
+- `digits_50_precision/bfloat16`, multiscale in another precision; `digits_topologies/lstm/entropy`;
+  and `digits_methods/pi_model+multiscale`, by methods of others;
+- `mnist_small_50/entropy`, by the paper's protocol, and `mnist_small_50_information/entropy`, with
+  information in place of entropy;
+- those of MNIST, Fashion-MNIST and CIFAR-10 by the recipe for few labels, see `images.py`.
 """
 
 import fnmatch
@@ -18,7 +20,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments import digits_50, digits_methods, digits_topologies, mnist_50_few_labels
-from experiments.studies import paper, validation
+from experiments.studies import images, paper, validation
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import flatten, resolve
@@ -33,22 +35,6 @@ _SMALL = {
     'network.width': 16,
     'network.pooling': 'max',
     'num_epochs': 1,
-}
-# By the recipe for few labels: numbers of labels, and what is compared.
-FEW_LABELS = {'mnist': (20, 50, 100, 1000), 'fashion_mnist': (50, 500)}
-COMPARED = {
-    'supervised': {'objective.name': 'supervised'},
-    'entropy': {'objective.name': 'entropy', 'objective.unlabeled': 'entropy'},
-    'information': {'objective.name': 'entropy', 'objective.unlabeled': 'information'},
-    'global': {'objective.name': 'global'},
-    'multiscale': {'objective.name': 'multiscale'},
-}
-# Candidates for the network and the length of `mnist_50_few_labels`.
-CANDIDATES = {
-    'chosen': {},
-    'width_32': {'network.width': 32},
-    'blocks_3': {'network.blocks_per_group': 3},
-    'steps_6000': {'num_steps': 6000},
 }
 # One change each of `digits_50_paper/multiscale`, in as many steps or epochs: what
 # the paper leaves open.
@@ -80,6 +66,16 @@ CORRUPTIONS = (
     ('pattern', 0.5),
 )
 BLOCKS = (1, 2, 4)
+# The same study by the recipe for few labels: each corruption at two levels.
+LEVELS = (
+    ('none', 0.0),
+    ('gaussian', 0.125),
+    ('gaussian', 0.25),
+    ('occlusion', 0.125),
+    ('occlusion', 0.25),
+    ('pattern', 0.25),
+    ('pattern', 0.5),
+)
 
 
 def _slug(label: str) -> str:
@@ -142,28 +138,28 @@ def _studies() -> dict[str, dict[str, Any]]:
   found |= {
       f'digits_topologies/{name}/{objective}': {'objective.name': objective}
       for name in digits_topologies.NETWORKS
-      for objective in ('supervised', 'multiscale')
+      for objective in ('supervised', 'entropy', 'multiscale')
+  }
+  found |= {
+      f'digits_50_robustness/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
+          **images.COMPARED[objective],
+          'network.blocks_per_group': blocks,
+          'data.corruption': corruption[0],
+          'data.corruption_level': corruption[1],
+      }
+      for corruption in LEVELS
+      for blocks in BLOCKS
+      for objective in ('information', 'global', 'multiscale')
   }
   found |= {
       f'digits_50_precision/{name}': {'precision': name} for name in ('float32', 'tf32', 'bfloat16')
   }
-  found |= {
-      f'{dataset}_{number}_few_labels/{name}': {
-          'data.name': dataset, 'data.num_labeled': number, **changes,
-      }
-      for dataset, numbers in FEW_LABELS.items()
-      for number in numbers
-      for name, changes in COMPARED.items()
-  }
-  found |= {
-      f'mnist_50_selection/{name}': {'data.name': 'mnist_validation', **changes}
-      for name, changes in CANDIDATES.items()
-  }
   methods = [*digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS)]
-  return found | {f'digits_methods/{name}': {} for name in methods}
+  return found | {f'digits_methods/{name}': {} for name in methods} | _IMAGES
 
 
 validation.register()
+_IMAGES = images.studies()
 PAPER = _from_paper()
 STUDIES = _studies()
 
@@ -205,6 +201,6 @@ def _base(name: str) -> ConfigDict:
     return digits_methods.get_config(parts[0])
   if study == 'digits_topologies':
     return digits_topologies.get_config(parts[0])
-  if study.endswith(('_few_labels', '_selection')):
+  if name in _IMAGES:
     return mnist_50_few_labels.get_config()
   return (digits_50 if study.startswith('digits_') else defaults).get_config()
