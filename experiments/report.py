@@ -25,13 +25,17 @@ the tables of `experiments/proposition_1.py` from its result file, between
 
     <!-- proposition 1: results/proposition_1.json -->  and  <!-- end of proposition 1 -->
 
-and those of `experiments/mistakes.py` from its own, between
+those of `experiments/mistakes.py` from its own, between
 
     <!-- mistakes: results/NAME.json -->  and  <!-- end of mistakes -->
 
-and those of `experiments/classical.py` from its own, between
+those of `experiments/classical.py` from its own, between
 
     <!-- classical: results/NAME.json -->  and  <!-- end of classical -->
+
+and that of `experiments/robustness.py` from its own, between
+
+    <!-- robustness: results/NAME.json -->  and  <!-- end of robustness -->
 """
 
 import os
@@ -46,9 +50,16 @@ from experiments.reporting import (
     figures,
     paper_tables,
     proposition_1_report,
+    robustness_report,
     tables,
 )
-from experiments.reporting.results import read_all, read_folder, read_mistakes, read_runs
+from experiments.reporting.results import (
+    read_all,
+    read_folder,
+    read_mistakes,
+    read_robust,
+    read_runs,
+)
 from experiments.studies import paper
 from multiscale_inversion import files
 from multiscale_inversion.cli import program as cli
@@ -95,6 +106,7 @@ def update(path: str) -> None:
       'side by side': lambda file: tables.side_by_side(read_runs(file)),
       'mistakes': lambda file: tables.of_mistakes(read_mistakes(file)),
       'classical': lambda file: classical.of_results(classical.read_results(file)),
+      'robustness': lambda file: robustness_report.of_runs(read_robust(file)),
       **{f'paper table {number}': _of_the_paper(number) for number in paper.TABLES},
       'proposition 1': proposition_1_report.render,
   }

@@ -232,3 +232,32 @@ def read_propositions(path: str) -> list[MeasuredRun]:
     where = f'{path}: run {index + 1}: {key}'
     found.append(MeasuredRun(run, Proposition.from_json(run.more.get(key), where)))
   return found
+
+
+class RobustRun(NamedTuple):
+  """A finished run and its test error on images corrupted as its training images are.
+
+  Attributes:
+    run: the run of one seed; its `test_error` is that on the test images as they are.
+    corrupted_test_error: in percent.
+  """
+
+  run: FinishedRun
+  corrupted_test_error: float
+
+  def to_json(self) -> dict[str, Any]:
+    """Return the entry of a result file."""
+    return {**self.run.to_json(), 'corrupted_test_error': self.corrupted_test_error}
+
+
+def read_robust(path: str) -> list[RobustRun]:
+  """Return the runs in the result file of `experiments.robustness`.
+
+  Raises:
+    UserError: if the file holds something else.
+  """
+  key, found = 'corrupted_test_error', []
+  for index, run in enumerate(read_runs(path)):
+    kinds.check_keys(run.more, {key: kinds.PERCENT}, f'{path}: run {index + 1}', what='a run')
+    found.append(RobustRun(run, run.more[key]))
+  return found
