@@ -1,4 +1,4 @@
-"""Make the table of the study of robustness: errors on images as they are, and on corrupted ones."""
+"""Make the table of the study of robustness: errors on clean and on corrupted test images."""
 
 import collections
 from collections.abc import Sequence
