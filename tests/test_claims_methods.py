@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 
 from experiments import cifar10_methods, digits_methods
 from experiments.studies import paper
+from experiments.studies.images import EQUAL_TIME
 from multiscale_inversion import objectives
 from multiscale_inversion.data.augmentation import strong as strong_augmentation
 from tests.claims import RESULTS_PAGE, errors_of, mean, p_value, paired, runs_of, says
@@ -130,3 +131,10 @@ def test_methods_alone_and_with_multiscale():
   )
   assert all(p_value(errors['entropy+multiscale'], errors[name]) > 0.05 for name in compared)
   assert paired(errors['pseudo_label'], errors['supervised'])[0] > 0
+
+
+def test_steps_of_equal_time():
+  times = runs_of('benchmark_methods_mnist')['measured']['times']
+  seconds = {name: time['median_s'] for name, time in times.items()}
+  whole = 3000 * seconds['entropy+multiscale']
+  assert EQUAL_TIME == {name: 100 * round(whole / step / 100) for name, step in seconds.items()}

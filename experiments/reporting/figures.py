@@ -6,7 +6,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,7 +23,9 @@ from multiscale_inversion.runs.metrics import Record, series
 from multiscale_inversion.text import UniqueNames, file_name, in_figure, message
 
 matplotlib.use('Agg')
+plt.rcParams.update({'font.size': 9, 'axes.titlesize': 9, 'figure.titlesize': 10})
 
+WIDTH = 8.3  # inches: with the letters of 9 points, readable where a page is 830 pixels wide
 _DPI = 150
 _NUM_IMAGES = 8
 _LONGEST_SLUG = 150  # bytes
@@ -159,33 +161,37 @@ def _plot_weights(axes, lines) -> None:
 
 
 def curves(folder: str, run: FinishedRun) -> plt.Figure:
-  """Draw cross-entropy and entropy, the layers' losses and the test accuracy (Fig. 3 and 4).
+  """Draw cross-entropy and entropy, the layers' losses and the test error (Fig. 3 and 4).
 
-  The weights of the losses are drawn as well if they are learned.
+  The paper has the accuracy in place of the error. The weights of the losses are drawn as well if
+  they are learned.
   """
   lines = RunFolder(folder).metrics(run.seed)
   learned = any(name.startswith(_WEIGHT) for name in lines[0])
-  count = 4 if learned else 3
-  figure, panels = plt.subplots(1, count, figsize=(13 / 3 * count, 4), layout='constrained')
-  left, middle, right = panels[:3]
+  rows, columns = (2, 2) if learned else (1, 3)
+  figure, panels = plt.subplots(
+      rows, columns, figsize=(WIDTH, 3.1 * rows), layout='constrained', squeeze=False
+  )
+  left, middle, right, *more = panels.flat
   if learned:
-    _plot_weights(panels[3], lines)
+    _plot_weights(more[0], lines)
   for name, color in (('cross_entropy', 'tab:blue'), ('entropy', 'black')):
     left.plot(*_series(lines, f'train/{name}'), color=color, label=name.replace('_', '-'))
   left.set_yscale('log')
   left.set_xlabel('epoch')
   left.set_ylabel('nats')
-  left.set_title('cross-entropy (labeled), entropy (unlabeled)')
+  left.set_title('losses of the predictions')
   left.legend()
   left.grid(alpha=0.3)
   _plot_layers(middle, lines, plt.get_cmap('Blues'))
   middle.set_title(r'$\|z^{(\ell)} - r^{(\ell)}\|^2 / D^{(\ell)}$ by layer')
   middle.legend(fontsize=7, ncols=2)
   epochs, errors = _series(lines, 'test/error')
-  right.plot(epochs, [100 - error for error in errors], color='tab:blue', marker='.')
+  right.plot(epochs, errors, color='tab:blue', marker='.', markersize=4, linewidth=1)
+  right.set_ylim(bottom=0)
   right.set_xlabel('epoch')
   right.set_ylabel('%')
-  right.set_title('test accuracy')
+  right.set_title('test error')
   right.grid(alpha=0.3)
   figure.suptitle(title(run))
   return figure
@@ -194,7 +200,7 @@ def curves(folder: str, run: FinishedRun) -> plt.Figure:
 def layers_against(multiscale: str, global_: str, run: FinishedRun) -> plt.Figure:
   """Draw the layers' losses in multiscale (blue) and global (red) training (Fig. 2)."""
   figure, (left, right) = plt.subplots(
-      1, 2, figsize=(10, 4.2), layout='constrained', sharex=True, sharey=True
+      1, 2, figsize=(WIDTH, 3.6), layout='constrained', sharex=True, sharey=True
   )
   sides = ((left, multiscale, 'Blues', 'multiscale'), (right, global_, 'Reds', 'global'))
   for axes, folder, colors, name in sides:
@@ -207,21 +213,23 @@ def layers_against(multiscale: str, global_: str, run: FinishedRun) -> plt.Figur
 
 
 def reconstructions(folder: str, run: FinishedRun) -> plt.Figure:
-  """Draw test images with their classes above their r^(0) with its errors (Fig. 5)."""
-  images, found, errors, names = reconstruct(folder, run, _NUM_IMAGES)
+  """Draw test images above their r^(0), with classes, predictions and errors (Fig. 5)."""
+  shown = reconstruct(folder, run, _NUM_IMAGES)
+  count = len(shown.images)
   figure, axes = plt.subplots(
-      2, len(images), figsize=(1.5 * len(images), 3.6), layout='constrained', squeeze=False
+      2, count, figsize=(WIDTH, 3.1), layout='constrained', squeeze=False
   )
-  for column, (image, reconstruction) in enumerate(zip(images, found, strict=True)):
-    for row, shown in enumerate((image, reconstruction)):
+  for column in range(count):
+    for row, values in enumerate((shown.images[column], shown.reconstructions[column])):
       # Zero is grey. Both have the image's range, so that amplitudes can be compared.
-      pixels = np.clip((shown + 1) / 2, 0, 1).squeeze()
+      pixels = np.clip((values + 1) / 2, 0, 1).squeeze()
       axes[row, column].imshow(pixels, cmap='gray', vmin=0, vmax=1)
       axes[row, column].set_axis_off()
-    axes[0, column].set_title(_class_title(names[column]), fontsize=9)
-    axes[1, column].set_title(f'{errors[column]:.3g}', fontsize=9)
-  below = 'below: reconstruction, $\\|x - r^{(0)}\\|^2 / D$'
-  figure.suptitle(f'{title(run)}\nabove: image, class; {below}', fontsize=10)
+    axes[0, column].set_title(_class_title(shown.classes[column]))
+    predicted = _class_title(shown.predicted[column])
+    axes[1, column].set_title(f'{predicted}\n{shown.errors[column]:.3g}')
+  below = 'below: reconstruction, prediction, $\\|x - r^{(0)}\\|^2 / D$'
+  figure.suptitle(f'{title(run)}\nabove: image, class; {below}')
   return figure
 
 
@@ -229,23 +237,42 @@ def _class_title(name: str) -> str:
   return in_figure(textwrap.shorten(name, 18, placeholder='...'))
 
 
-def reconstruct(
-    folder: str, run: FinishedRun, count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-  """Reconstruct the first test images as in training, but without dropout.
+class Reconstructed(NamedTuple):
+  """Test images of a run and their reconstructions.
+
+  Attributes:
+    images: the images, normalized.
+    reconstructions: their r^(0), same shape.
+    errors: (1/D) ||x - r^(0)||^2 of each.
+    classes, predicted: the names of their classes and of the predictions.
+  """
+
+  images: np.ndarray
+  reconstructions: np.ndarray
+  errors: np.ndarray
+  classes: list[str]
+  predicted: list[str]
+
+
+def reconstruct(folder: str, run: FinishedRun, count: int) -> Reconstructed:
+  """Reconstruct the first `count` test images as in training, but without dropout.
 
   Batch norm uses the statistics of a batch of test images: an inverse that was trained through the
-  statistics of a batch differs from that of the evaluation, whose statistics are constants.
-
-  Returns:
-    The first `count` images, normalized, their r^(0), (1/D) ||x - r^(0)||^2 of each, and the names
-    of their classes.
+  statistics of a batch differs from that of the evaluation, whose statistics are constants. The
+  predictions are those of the evaluation.
   """
   loaded = loading.load(folder, run.seed)
   config = run.configuration
   dataset = build.load_dataset(config)
-  found = loaded.invert(dataset.test_images[: config.batch_size], batch_statistics=True)
+  batch = dataset.test_images[: max(count, config.batch_size)]
+  found = loaded.invert(batch, batch_statistics=True)
   images, inverted = np.asarray(found.activations[0]), np.asarray(found.reconstructions[0])
   errors = np.mean(np.square(images - inverted), axis=(1, 2, 3))
-  names = [dataset.class_names[label] for label in dataset.test_labels[:count]]
-  return images[:count], inverted[:count], errors[:count], names
+  names = lambda labels: [dataset.class_names[label] for label in labels]
+  return Reconstructed(
+      images[:count],
+      inverted[:count],
+      errors[:count],
+      names(dataset.test_labels[:count]),
+      names(loaded.predict(batch[:count])),
+  )

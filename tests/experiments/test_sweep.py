@@ -251,11 +251,13 @@ def test_reconstructions_are_those_of_the_trained_network(swept):
   """Their mean error is near the training's last record, for an inverse through the batch."""
   (folder,) = [f for f in folders(swept) if f.endswith('global/seed_0')]
   (summary,) = read_all([folder])
-  images, found, errors, names = figures.reconstruct(folder, summary, 500)
+  images, found, errors, names, predicted = figures.reconstruct(folder, summary, 500)
   assert images.shape == found.shape == (500, 8, 8, 1)
   # The test set is the digits' last 500 in a fixed order: see the data set's tests.
   digits = load_digits()
   labels = digits.target[np.random.RandomState(0).permutation(1797)[1297:]]
   assert names == list(map(str, labels))
+  wrong = np.mean([one != other for one, other in zip(names, predicted)])
+  assert 100 * wrong == pytest.approx(summary.test_error)
   np.testing.assert_allclose(errors, np.mean((images - found) ** 2, (1, 2, 3)), rtol=1e-5)
   assert np.mean(errors) == pytest.approx(summary.train['train/reconstruction/0'], rel=0.3)

@@ -123,9 +123,9 @@ def test_resumed_seeds(tmp_path, single):
   for seed, of_one in zip(SEEDS, summary.single_runs(), strict=True):
     figure = figures.curves(str(tmp_path), of_one)
     assert f'seed {seed}' in figure.get_suptitle()
-    accuracies = figure.axes[2].lines[0].get_ydata()
+    drawn = figure.axes[2].lines[0].get_ydata()
     errors = [line['test/error'] for line in single[seed][0] if 'test/error' in line]
-    assert list(accuracies) == pytest.approx([100 - error for error in errors])
+    assert list(drawn) == pytest.approx(errors)
 
 
 def test_an_objective_that_does_not_invert(tmp_path):
