@@ -137,4 +137,4 @@ def test_steps_of_equal_time():
   times = runs_of('benchmark_methods_mnist')['measured']['times']
   seconds = {name: time['median_s'] for name, time in times.items()}
   whole = 3000 * seconds['entropy+multiscale']
-  assert EQUAL_TIME == {name: 100 * round(whole / step / 100) for name, step in seconds.items()}
+  assert {name: 100 * round(whole / step / 100) for name, step in seconds.items()} == EQUAL_TIME
