@@ -32,8 +32,11 @@ from experiments.studies import settings
 from experiments.studies.gradient_norms import GradientNorms, gradient_norms
 from multiscale_inversion import files, objectives, training
 from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.cli import (
+  compilation_cache,
+  train,  # noqa: F401 (its flags)
+)
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.cli import train  # noqa: F401 (its flags)
 from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.runs import build as setup_lib
@@ -82,6 +85,7 @@ def main(argv: list[str]) -> int:
     if record(job.folder):
       write(jobs, options.out)
 
+  compilation_cache.enable()
   try:
     failed = sweep.run_jobs(jobs, StopRequest(), command, None, then)
   except Interrupted as interruption:

@@ -21,8 +21,11 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from multiscale_inversion import files, objectives
+from multiscale_inversion.cli import (
+  compilation_cache,
+  train,  # noqa: F401 (its flags)
+)
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.cli import train  # noqa: F401 (its flags)
 from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.runs import kinds
 from multiscale_inversion.runs.config import chosen_options
@@ -77,6 +80,7 @@ def main(argv: list[str]) -> int:
   cli.refuse_flags('distributed', 'distributed_timeout')
   workdir = cli.workdir() or cli.default_workdir(sys.argv) + '_learning_rate'
   command = shlex.join(['python', '-m', 'experiments.select_learning_rate', *sys.argv[1:]])
+  compilation_cache.enable()
   try:
     selection = select(
         cli.CONFIG.value, workdir, StopRequest(), command, cli.config_file(sys.argv)

@@ -29,6 +29,7 @@ from experiments import select_learning_rate
 from experiments.select_learning_rate import Selection
 from experiments.studies import settings
 from multiscale_inversion.cli import (
+  compilation_cache,
   overrides,
   train,  # noqa: F401 (its flags)
 )
@@ -89,6 +90,7 @@ def main(argv: list[str]) -> int:
       _VECTORIZED.value,
   )
   command = shlex.join(['python', '-m', 'experiments.sweep', *sys.argv[1:]])
+  compilation_cache.enable()
   try:
     failed = run_jobs(jobs, StopRequest(), command, _SELECT.value)
   except Interrupted as interruption:

@@ -16,7 +16,7 @@ import warnings
 
 from multiscale_inversion import text
 
-_CACHE = 'JAX_COMPILATION_CACHE_DIR'
+CACHE = 'JAX_COMPILATION_CACHE_DIR'
 _PLATFORMS = ('JAX_PLATFORMS', 'JAX_PLATFORM_NAME')
 _USER_ERROR = 2
 _ADVICE = re.compile(r" *\(set JAX_PLATFORMS='' to .*")
@@ -34,22 +34,29 @@ def begin() -> None:
 
 def check_cache() -> None:
   """Unset the compilation cache, with a warning, if it cannot be written."""
-  folder = os.environ.get(_CACHE)
+  folder = os.environ.get(CACHE)
   if not folder or '://' in folder:  # a bucket
     return
+  reason = why_not_writable(folder)
+  if reason:
+    print(
+        f'warning: {CACHE}={folder}: not a folder that can be written ({reason}); '
+        'compiled programs are not kept',
+        file=sys.stderr,
+    )
+    os.environ[CACHE] = ''
+
+
+def why_not_writable(folder: str) -> str | None:
+  """Make a folder unless it is there; return why it cannot be written, None if it can."""
   try:
     os.makedirs(folder, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix='.writable-') as file:
       file.write(bytes(2**16))  # on a full disk, files can be made but not filled
       file.flush()
   except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-    reason = getattr(error, 'strerror', None) or error
-    print(
-        f'warning: {_CACHE}={folder}: not a folder that can be written ({reason}); '
-        'compiled programs are not kept',
-        file=sys.stderr,
-    )
-    del os.environ[_CACHE]
+    return getattr(error, 'strerror', None) or str(error)
+  return None
 
 
 class _Warnings:
@@ -65,11 +72,16 @@ class _Warnings:
         return
       self._said = True
       reason = _CACHE_FAILED.sub('', words)
-      words = (
-          f'{_CACHE}={os.environ.get(_CACHE, "")}: {reason}; what cannot be read or written is '
-          'compiled again'
-      )
+      words = f'{_cache_in_words()}: {reason}; what cannot be read or written is compiled again'
     print(f'warning: {words}', file=sys.stderr)
+
+
+def _cache_in_words() -> str:
+  """Name the compilation cache: by the user's variable, or by the folder of the program's own."""
+  chosen, jax = os.environ.get(CACHE), sys.modules.get('jax')
+  if chosen or jax is None:
+    return f'{CACHE}={chosen}'
+  return f'compilation cache {jax.config.jax_compilation_cache_dir}'
 
 
 def _explain_or_trace(

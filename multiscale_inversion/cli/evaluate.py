@@ -18,6 +18,7 @@ import numpy as np
 from absl import flags
 
 from multiscale_inversion import loading, quality
+from multiscale_inversion.cli import compilation_cache
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.data.sources import image_folder, images
 from multiscale_inversion.errors import UserError, named_as_keys
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
   workdir = cli.path_of_network()
   if len(argv) > 2:
     raise UserError(f'{argv[2]}: one too many; allowed: one folder or CSV file of images')
+  compilation_cache.enable()
   network = loading.load(workdir, _SEED.value)
   found, labels = _given(argv[1], network) if argv[1:] else _of_run(workdir)
   measured = network.evaluate(found, labels)

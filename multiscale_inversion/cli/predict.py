@@ -33,6 +33,7 @@ import numpy as np
 from absl import flags
 
 from multiscale_inversion import files, loading
+from multiscale_inversion.cli import compilation_cache
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.cli.pictures import Pictures
 from multiscale_inversion.data.sources import image_list
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
   workdir = cli.path_of_network()
   if not argv[1:]:
     raise UserError('no image; allowed: PNG or JPEG files, or folders of them, after the flags')
+  compilation_cache.enable()
   network = loading.load(workdir, _SEED.value)
   pictures = Pictures(_folder(workdir)) if _PICTURES.value or _OUT.value else None
   show = _FORMATS[_FORMAT.value](network.class_names)

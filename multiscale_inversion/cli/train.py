@@ -23,6 +23,7 @@ import sys
 from absl import flags
 
 from multiscale_inversion import parallel
+from multiscale_inversion.cli import compilation_cache
 from multiscale_inversion.cli import program as cli
 from multiscale_inversion.cli.main import NAME
 from multiscale_inversion.cli.stopping import StopRequest
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
     parallel.start_processes(_DISTRIBUTED.value, _TIMEOUT.value)
   elif flags.FLAGS['distributed_timeout'].present:
     raise UserError('--distributed_timeout: of no use alone; allowed: beside --distributed')
+  compilation_cache.enable()
   workdir = cli.workdir() or cli.default_workdir(sys.argv)
   command = shlex.join([*_program_of("train"), *sys.argv[1:]])
   try:

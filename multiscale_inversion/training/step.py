@@ -71,25 +71,10 @@ class TrainingStep:
       `cross_entropy` and `entropy`; `reconstruction` and `reconstruction/l` if the objective
       inverts; and the scalars of its terms.
     """
-
-    def loss_of(params):
-      key = self.dropout_key(dropout_key, state.step)
-      images = self.augmented(batch.images, key)
-      inversion = self.inversion(params, state.batch_stats, images, key)
-      context = self._context(state, batch, images, params, key)
-      output = self.objective.evaluate(inversion, batch.labels, batch.mask, context)
-      measured = {'loss': metrics_lib.masked_mean(output.values, jnp.ones_like(batch.mask))}
-      measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
-      if self.objective.inverts:
-        measured |= metrics_lib.reconstruction_metrics(inversion)
-      count = parallel.num_devices()
-      scalars = output.scalars or {}
-      measured |= {name: metrics_lib.single(v, 1 / count) for name, v in scalars.items()}
-      share = jnp.mean(output.values) / count
-      return share, (measured, merge_updates(inversion.auxiliary), output.to_remember)
-
     with jax.default_matmul_precision(self.matmul_precision):
-      gradients, (measured, updates, to_remember) = jax.grad(loss_of, has_aux=True)(state.params)
+      gradients, (measured, updates, to_remember) = jax.grad(self._loss, has_aux=True)(
+          state.params, state, batch, dropout_key
+      )
     gradients, measured = parallel.sum_over_devices((gradients, measured))
     changes, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, changes)
@@ -97,6 +82,28 @@ class TrainingStep:
     variables = {'params': params, 'batch_stats': batch_stats}
     memory = self.objective.update(state.memory, to_remember, variables)
     return TrainState(state.step + 1, params, batch_stats, opt_state, memory), measured
+
+  def _loss(
+      self, params: Any, state: TrainState, batch: Batch, dropout_key: jax.Array
+  ) -> tuple[jax.Array, tuple[Metrics, Any, Any]]:
+    """Return this device's share of the loss at `params`, and what is measured beside it.
+
+    The latter are the metrics, the updates of other variables, and what the objective remembers.
+    """
+    key = self.dropout_key(dropout_key, state.step)
+    images = self.augmented(batch.images, key)
+    inversion = self.inversion(params, state.batch_stats, images, key)
+    context = self._context(state, batch, images, params, key)
+    output = self.objective.evaluate(inversion, batch.labels, batch.mask, context)
+    measured = {'loss': metrics_lib.masked_mean(output.values, jnp.ones_like(batch.mask))}
+    measured |= metrics_lib.classification_metrics(inversion, batch.labels, batch.mask)
+    if self.objective.inverts:
+      measured |= metrics_lib.reconstruction_metrics(inversion)
+    count = parallel.num_devices()
+    scalars = output.scalars or {}
+    measured |= {name: metrics_lib.single(v, 1 / count) for name, v in scalars.items()}
+    share = jnp.mean(output.values) / count
+    return share, (measured, merge_updates(inversion.auxiliary), output.to_remember)
 
   def dropout_key(self, run_key: jax.Array, step: jax.Array) -> jax.Array:
     """Return the key of a step's dropout from the run's key; each device has its own."""
@@ -159,7 +166,9 @@ class TrainingStep:
     each = jnp.zeros(batch_size, jnp.int32)
     images = lambda: jnp.zeros((batch_size, *image_shape), jnp.float32)
     batch = jax.eval_shape(lambda: Batch(images(), each, each.astype(jnp.float32), each))
-    _, measured = parallel.eval_shape(self, state, batch, jax.random.key(0))
+    # The loss alone: its derivative would take twice the time to trace.
+    measure = lambda state, batch, key: self._loss(state.params, state, batch, key)[1][0]
+    measured = parallel.eval_shape(measure, state, batch, jax.random.key(0))
     return jax.tree.map(lambda leaf: jnp.zeros((), leaf.dtype), measured)
 
   def _context(

@@ -116,7 +116,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, c
   said = capsys.readouterr().err
   assert said.startswith(f'warning: {CACHE}={folder}: not a folder that can be written (')
   assert said.count('\n') == 1
-  assert CACHE not in os.environ
+  assert os.environ[CACHE] == ''
 
 
 def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, capsys):
@@ -127,7 +127,7 @@ def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, capsys):
   monkeypatch.setattr(environment.tempfile, 'NamedTemporaryFile', full)
   environment.check_cache()
   assert '(No space left on device)' in capsys.readouterr().err
-  assert CACHE not in os.environ
+  assert os.environ[CACHE] == ''
 
 
 @pytest.mark.parametrize('folder', ['', 'made/for/it', 'gs://bucket/cache'])
@@ -140,7 +140,13 @@ def test_other_caches_stay(monkeypatch, tmp_path, capsys, folder):
   assert [path for path in tmp_path.rglob('*') if path.is_file()] == []
 
 
-def test_failures_of_the_cache_are_said_once(monkeypatch, capsys):
+@pytest.mark.parametrize(('variable', 'words'), [
+  ('/mine', f'{CACHE}=/mine'), ('', 'compilation cache /default'),
+])
+def test_failures_of_the_cache_are_said_once(monkeypatch, capsys, variable, words):
+  monkeypatch.setenv(CACHE, variable)
+  config = types.SimpleNamespace(jax_compilation_cache_dir='/default')
+  monkeypatch.setitem(sys.modules, 'jax', types.SimpleNamespace(config=config))
   with warnings.catch_warnings():
     warnings.simplefilter('always')
     monkeypatch.setattr(warnings, 'showwarning', environment._Warnings())
@@ -153,5 +159,5 @@ def test_failures_of_the_cache_are_said_once(monkeypatch, capsys):
     warnings.warn('something else', stacklevel=1)
   said, other = capsys.readouterr().err.splitlines()
   assert other == 'warning: something else'
-  assert said.startswith(f'warning: {CACHE}=')
+  assert said.startswith(f'warning: {words}: OSError')
   assert 'OSError: [Errno 28] full' in said
