@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Programs that tests start keep nothing in the user's own folder.
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', '')
 # PyTorch's and BLAS's threads, one a core in each of pytest's processes, take several times as long
 # over tensors of this size as one does.
 os.environ.setdefault('OMP_NUM_THREADS', '1')

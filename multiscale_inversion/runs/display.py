@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -19,28 +20,58 @@ from multiscale_inversion.text import one_line
 
 _PLAIN_SECONDS = 10.0
 _SHOWN = 10  # skipped files, and classes
+_LONGEST_NAME = 30  # characters
 
 
-def show_data(dataset: Dataset, sampler: Sampler) -> None:
-  """Write to standard error which files were skipped, and what is left."""
+def show_data(dataset: Dataset, sampler: Sampler, labeled: np.ndarray) -> None:
+  """Write to standard error which files were skipped, and what is left.
+
+  Args:
+    dataset: the data set.
+    sampler: of the run.
+    labeled: positions of the labeled training images; of several seeds, those of the first.
+  """
   show_skipped(dataset.skipped)
-  print(one_line(describe_data(dataset, sampler)), file=sys.stderr, flush=True)
+  lines = describe_data(dataset, sampler, labeled)
+  print('\n'.join(map(one_line, lines)), file=sys.stderr, flush=True)
 
 
-def describe_data(dataset: Dataset, sampler: Sampler) -> str:
-  """Return a line with the numbers of images, in all and of each class."""
+def describe_data(dataset: Dataset, sampler: Sampler, labeled: np.ndarray) -> list[str]:
+  """Return the numbers of images in all, and for each of the first classes; see `show_data`."""
   names = dataset.class_names
   counts = [
       np.bincount(labels[labels >= 0], minlength=len(names))
-      for labels in (dataset.train_labels, dataset.test_labels)
+      for labels in (dataset.train_labels[labeled], dataset.train_labels, dataset.test_labels)
   ]
-  classes = [f'{name}: {train} + {test}' for name, train, test in zip(names, *counts, strict=True)]
-  more = f', {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
-  return (
+  rows: list[tuple[str, ...]] = [('class', 'labeled', 'in all', 'test')]
+  rows += [
+      (name if len(name) <= _LONGEST_NAME else f'{name[:_LONGEST_NAME]}...', *map(str, numbers))
+      for name, *numbers in zip(names[:_SHOWN], *counts, strict=False)
+  ]
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = [
+      f'  {name:<{widths[0]}}'
+      + ''.join(f'  {cell:>{width}}' for cell, width in zip(cells, widths[1:], strict=True))
+      for name, *cells in rows
+  ]
+  more = [f'  and {len(names) - _SHOWN} more'] if len(names) > _SHOWN else []
+  head = (
       f'{dataset.name}: {sampler.num_labeled} labeled, {sampler.num_unlabeled} unlabeled, '
-      f'{len(dataset.test_labels)} test images; {len(names)} classes, with a label + for testing: '
-      f'{", ".join(classes[:_SHOWN])}{more}'
+      f'{len(dataset.test_labels)} test images; {len(names)} classes'
   )
+  return [head, *lines, *more]
+
+
+def show_objective(config: ConfigDict) -> None:
+  """Write to standard error why the loss may be negative, where it may."""
+  section = config.objective
+  if section.unlabeled == 'information' and section.name != 'supervised':
+    print(
+        'the loss contains information (E less the entropy of the mean prediction), and so may be '
+        'negative',
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def show_skipped(skipped: Sequence[Skipped]) -> None:
@@ -122,6 +153,11 @@ class Terminal:
     self._live.start()
 
   @_while_written
+  def show_compilation(self, seconds: float) -> None:
+    """Show that the program is being compiled, and about how long it takes."""
+    self._bar.update(self._task, epochs=_compiling(seconds))
+
+  @_while_written
   def show(self, status: Status, final: bool = False) -> None:
     """Redraw the bar and the losses."""
     del final
@@ -147,6 +183,11 @@ class Plain:
     self._shown = 0.0
 
   @_while_written
+  def show_compilation(self, seconds: float) -> None:
+    """Print that the program is being compiled, and about how long it takes."""
+    print(_compiling(seconds), file=sys.stderr, flush=True)
+
+  @_while_written
   def show(self, status: Status, final: bool = False) -> None:
     """Print a line if the last one is ten seconds old, or if the run is at its end."""
     now = time.monotonic()
@@ -164,6 +205,9 @@ class Plain:
 class Nothing:
   """Show nothing, in all processes but the first."""
 
+  def show_compilation(self, seconds: float) -> None:
+    """Show nothing."""
+
   def show(self, status: Status, final: bool = False) -> None:
     """Show nothing."""
 
@@ -177,6 +221,10 @@ Display = Terminal | Plain | Nothing
 def create() -> Display:
   """Return the display that suits standard error."""
   return Terminal() if sys.stderr.isatty() else Plain()
+
+
+def _compiling(seconds: float) -> str:
+  return f'compiling, about {max(1, round(seconds))} s'
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from multiscale_inversion import evaluation, parallel
@@ -25,6 +26,10 @@ from multiscale_inversion.runs.finished import FinishedRun, SeedResult
 from multiscale_inversion.runs.folder import RunFolder, about_data
 from multiscale_inversion.runs.pace import Pace
 from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
+
+# The time of compilation beside that of the initial state, whose making traces a step: 1 to 3, from
+# a supervised step to FixMatch's on two cores.
+_COMPILATION = 2
 
 
 class Interrupted(Exception):
@@ -86,7 +91,9 @@ def train_and_evaluate(
   claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
   with claim:
     if main and progress:
-      display.show_data(setup.dataset, setup.sampler)
+      labeled = np.atleast_2d(setup.train_data.labeled)[0]
+      display.show_data(setup.dataset, setup.sampler, labeled)
+      display.show_objective(resolved)
     shown = display.create() if main and progress else display.Nothing()
     listening = callbacks if main else ()
     with contextlib.closing(_Run(resolved, setup, folder, listening, shown)) as run:
@@ -132,7 +139,9 @@ class _Run:
     self._test_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
+    started = time.monotonic()
     loop_state = setup.initial_loop_state()
+    self._tracing_seconds = time.monotonic() - started
     self._num_parameters = _size(loop_state.state.params) // len(self._seeds)
     self._checkpoints = Checkpoints(folder.checkpoints)
     self._step, earlier_seconds, num_records = 0, 0.0, 0
@@ -179,8 +188,10 @@ class _Run:
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Train to the end."""
     pace = Pace()
-    if self._step < self._num_steps and parallel.any_process(should_stop(self._step)):
-      raise self._interrupted()  # before the compilation, which takes long
+    if self._step < self._num_steps:
+      if parallel.any_process(should_stop(self._step)):
+        raise self._interrupted()  # before the compilation, which takes long
+      self._display.show_compilation(_COMPILATION * self._tracing_seconds)
     while self._step < self._num_steps:
       boundary = self._next_boundary()
       count, save = parallel.from_main_process(

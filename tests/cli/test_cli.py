@@ -262,7 +262,7 @@ def terminal_run(tmp_path_factory, environment):
 def test_run_on_a_terminal(terminal_run):
   assert terminal_run['status'] == 0, terminal_run['output']
   states = plain(terminal_run['output'])
-  assert any('compiling' in state for state in states)
+  assert any(re.search(r'compiling, about \d+ s', state) for state in states)
   number = r'\d[\d.e+-]*'
   bar = re.compile(rf'epoch {number}/{EPOCHS} .*\d+% {number} steps/s  \d+ s left')
   losses = re.compile(
@@ -346,8 +346,13 @@ def test_plain_lines_without_a_terminal(interrupted_run):
   for _, _, stderr in (interrupted_run['first'], interrupted_run['second']):
     assert '\x1b' not in stderr and '\r' not in stderr
     lines = stderr.splitlines()
-    read, *shown = [line for line in lines if not line.startswith(('interrupted', 'next: '))]
-    assert read.startswith('digits: 50 labeled, 1247 unlabeled, 500 test images; 10 classes, ')
+    shown = [line for line in lines if not line.startswith(('interrupted', 'next: '))]
+    data, shown = shown[:12], shown[12:]
+    assert data[0] == 'digits: 50 labeled, 1247 unlabeled, 500 test images; 10 classes'
+    assert data[1:3] == ['  class  labeled  in all  test', '  0            5     132    46']
+    if shown[0].startswith('the loss'):
+      assert 'information' in shown.pop(0)
+    assert re.fullmatch(r'compiling, about \d+ s', shown.pop(0))
     assert shown
     for line in shown:
       assert re.match(rf'epoch [\d.]+/{EPOCHS}  step \d+/{STEPS}(  |$)', line)

@@ -222,15 +222,20 @@ def test_grey_images():
   assert (pixels[:, -256:] == 75).all()  # zero is the mean
 
 
-def test_a_line_says_what_was_read():
+def test_a_table_says_what_was_read():
   images, labels = np.zeros((7, 2, 2, 1), np.uint8), np.array([0, 0, 1, 2, -1, -1, 2], np.int32)
-  dataset = Dataset('mine', images, labels, images[:3], labels[:3], ('a', 'NaN', 'c'))
-  assert display.describe_data(dataset, Sampler(3, 4, 1, 1)) == (
-    'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes, with a label + for testing: '
-    'a: 2 + 2, NaN: 1 + 1, c: 2 + 0'
-  )
+  dataset = Dataset('mine', images, labels, images[:3], labels[:3], ('a', 'NaN', 'c' * 40))
+  sampler, labeled = Sampler(3, 4, 1, 1), np.array([0, 2, 3])
+  assert display.describe_data(dataset, sampler, labeled) == [
+    'mine: 3 labeled, 4 unlabeled, 3 test images; 3 classes',
+    f'  class{" " * 28}  labeled  in all  test',
+    f'  a{" " * 32}        1       2     2',
+    f'  NaN{" " * 30}        1       1     1',
+    f'  {"c" * 30}...        1       2     0',
+  ]
   many = dataset._replace(class_names=tuple('abcdefghijklm'))
-  assert display.describe_data(many, Sampler(3, 4, 1, 1)).endswith(', i: 0 + 0, j: 0 + 0, 3 more')
+  lines = display.describe_data(many, sampler, labeled)
+  assert lines[-2:] == ['  j            0       0     0', '  and 3 more']
 
 
 # Names of pictures, and where they go.
