@@ -182,7 +182,7 @@ def restore(folder: str, run: FinishedRun) -> tuple[setup_lib.Setup, training.Tr
   """
   config = run.configuration.copy_and_resolve_references()
   config.num_devices, config.data.placement = 1, 'device'
-  setup = setup_lib.build(config)
+  setup = setup_lib.build(config, shares=RunFolder(folder).shares())
   checkpoints = RunFolder(folder).checkpoints
   found = Checkpoints(checkpoints).restore(setup.initial_loop_state())
   if found is None:

@@ -98,31 +98,27 @@ def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
   )
 
 
-def shares(batch_size: int, labeled_fraction: float) -> tuple[int, int]:
-  """Return the numbers of labeled and of unlabeled images in a batch."""
+def shares(batch_size: int, labeled_fraction: float, num_devices: int = 1) -> tuple[int, int]:
+  """Return the numbers of labeled and of unlabeled images in a batch.
+
+  Each is rounded up to a multiple of the number of devices, which get equal parts of it.
+  """
   labeled = round(batch_size * labeled_fraction)
-  return labeled, batch_size - labeled
-
-
-def check_batch(batch_size: int, labeled_fraction: float, num_devices: int) -> None:
-  """Raise a `UserError` unless both shares of a batch divide by the number of devices."""
-
-  def divides(size):
-    return all(share > 0 and share % num_devices == 0 for share in shares(size, labeled_fraction))
-
-  labeled, unlabeled = shares(batch_size, labeled_fraction)
-  if labeled % num_devices == 0 and unlabeled % num_devices == 0:
-    return
-  # One of the next 2 n^2 sizes is n k with k times the fraction within 1 / (2 n) of an integer.
-  above = range(batch_size + 1, batch_size + 4 * num_devices**2)
-  nearest = (next(filter(divides, sizes), None) for sizes in (range(batch_size - 1, 0, -1), above))
-  sizes = [size for size in nearest if size]
-  fitting = [n for n in range(num_devices - 1, 0, -1) if labeled % n == 0 and unlabeled % n == 0]
-  raise UserError(
-      f'batch_size: {labeled} labeled and {unlabeled} unlabeled images do not divide by '
-      f'{num_devices} devices; allowed: a batch_size of {" or ".join(map(str, sizes))}, or '
-      f'num_devices={fitting[0]}'
+  labeled, unlabeled = (
+      -(-share // num_devices) * num_devices for share in (labeled, batch_size - labeled)
   )
+  return labeled, unlabeled
+
+
+def check_shares(labeled: int, unlabeled: int, num_devices: int) -> None:
+  """Raise a `UserError` unless both shares of a batch are multiples of the number of devices."""
+  fits = lambda count: labeled % count == 0 and unlabeled % count == 0
+  if not fits(num_devices):
+    fitting = max(filter(fits, range(1, num_devices)))
+    raise UserError(
+        f'the run has batches of {labeled} labeled and {unlabeled} unlabeled images, not multiples '
+        f'of {num_devices} devices; allowed: num_devices={fitting}'
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -136,23 +136,19 @@ def test_gradients_and_metrics_travel_in_one_message(compared, case):
   assert compared[case]['all_gathers'] == 3 * passes + (3 if 'ensembling' in case else 0)
 
 
-@pytest.mark.parametrize(
-  ('size', 'fraction', 'devices'), [(50, 0.5, 8), (50, 0.33, 4), (10, 0.2, 7)]
-)
-def test_the_sizes_that_an_error_proposes_are_the_nearest_that_do(size, fraction, devices):
-  def fits(size):
-    labeled = round(size * fraction)
-    shares = (labeled, size - labeled)
-    return all(share and share % devices == 0 for share in shares)
+@pytest.mark.parametrize(('size', 'fraction', 'devices', 'expected'), [
+  (50, 0.5, 1, (25, 25)), (50, 0.5, 2, (26, 26)), (50, 0.5, 8, (32, 32)), (64, 0.5, 8, (32, 32)),
+  (50, 0.2, 4, (12, 40)), (7, 1.0, 4, (8, 0)),
+])
+def test_shares_of_a_batch_are_rounded_up_to_the_devices(size, fraction, devices, expected):
+  assert parallel.shares(size, fraction, devices) == expected
+  parallel.check_shares(*expected, devices)
 
-  with pytest.raises(UserError) as error:
-    parallel.check_batch(size, fraction, devices)
-  proposed = re.search(r'allowed: a batch_size of (.*?),', str(error.value))[1].split(' or ')
-  fitting = [n for n in range(1, 1000) if fits(n)]
-  below, above = [n for n in fitting if n < size], [n for n in fitting if n > size]
-  assert [int(n) for n in proposed] == [*below[-1:], above[0]]
-  for n in (int(n) for n in proposed):
-    parallel.check_batch(n, fraction, devices)
+
+@pytest.mark.parametrize(('devices', 'most'), [(3, 2), (8, 4), (5, 4)])
+def test_shares_that_the_devices_cannot_have_in_equal_parts(devices, most):
+  with pytest.raises(UserError, match=f'multiples of {devices} devices; .*num_devices={most}$'):
+    parallel.check_shares(12, 40, devices)
 
 
 if __name__ == '__main__':

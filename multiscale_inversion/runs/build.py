@@ -157,19 +157,24 @@ def _split(config: ConfigDict, dataset: data.Dataset, execution: Execution) -> d
     )
 
 
-def _sampler(config: ConfigDict, split: data.Split) -> data.Sampler:
-  """Return the sampler of the batches that a configuration asks for."""
-  shares = parallel.shares(config.batch_size, config.labeled_fraction)
+def _sampler(split: data.Split, shares: tuple[int, int]) -> data.Sampler:
+  """Return the sampler of batches with these numbers of labeled and unlabeled images."""
   with named_as_keys(num_labeled='data.num_labeled', unlabeled='data.unlabeled'):
     return data.Sampler(split.labeled.shape[-1], split.unlabeled.shape[-1], *shares)
 
 
-def build(config: ConfigDict, dataset: data.Dataset | None = None) -> Setup:
+def build(
+    config: ConfigDict,
+    dataset: data.Dataset | None = None,
+    shares: tuple[int, int] | None = None,
+) -> Setup:
   """Build an experiment.
 
   Args:
     config: a validated configuration.
     dataset: the data set; loaded unless given.
+    shares: the numbers of labeled and of unlabeled images in a batch, of a run that goes on; unless
+      given, those of the configuration, each rounded up to a multiple of the number of devices.
 
   Raises:
     UserError: if the data set is absent, or the configuration does not fit it.
@@ -188,11 +193,13 @@ def build(config: ConfigDict, dataset: data.Dataset | None = None) -> Setup:
       tuple(range(config.seed, config.seed + config.num_seeds)),
       config.seeds_mode or DEFAULT_MODE,
   )
-  parallel.check_batch(config.batch_size, config.labeled_fraction, execution.devices.count)
+  count = execution.devices.count
+  shares = shares or parallel.shares(config.batch_size, config.labeled_fraction, count)
+  parallel.check_shares(*shares, count)
 
   dataset = _load_corrupted(config, dataset)
   split = _split(config, dataset, execution)
-  sampler = _sampler(config, split)
+  sampler = _sampler(split, shares)
   network = create_network(config, len(dataset.class_names), execution.devices.axis_name)
   num_steps = config.num_steps or config.num_epochs * sampler.steps_per_epoch
   setup = Setup(

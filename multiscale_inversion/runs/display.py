@@ -74,6 +74,17 @@ def show_objective(config: ConfigDict) -> None:
     )
 
 
+def show_batch(batch_size: int, labeled: int, unlabeled: int) -> None:
+  """Write to standard error that batches are larger than asked for, if they are."""
+  if labeled + unlabeled != batch_size:
+    print(
+        f'batches have {labeled} labeled and {unlabeled} unlabeled images, not {batch_size} in '
+        'all: multiples of the number of devices',
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def show_skipped(skipped: Sequence[Skipped]) -> None:
   """Write a line to standard error for each of the first skipped files, and their number."""
   for path, reason in skipped[:_SHOWN]:

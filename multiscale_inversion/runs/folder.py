@@ -38,6 +38,11 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # The types of these values tell a file that a run has written whole.
 _IN_CONFIG = {'seed': int, 'num_seeds': int}
 _IN_DATA = {'class_names': list, 'image_shape': list}
+_BATCH = 'batch'
+_SHARES = kinds.Kind(
+    lambda v: isinstance(v, list) and len(v) == 2 and all(map(kinds.whole(1).test, v)),
+    'a list of two whole numbers from 1 up',
+)
 _SAME_DATA = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
 
 
@@ -118,6 +123,23 @@ class RunFolder:
       )
     return found
 
+  def shares(self) -> tuple[int, int] | None:
+    """Return the numbers of labeled and unlabeled images in the batches of the run that has begun.
+
+    None if none has, or if it is of an earlier version: then they are its configuration's.
+
+    Raises:
+      UserError: if `data.json` is missing or damaged.
+    """
+    if not self.has_begun():
+      return None
+    found = self.data().get(_BATCH)
+    if found is None:
+      return None
+    kinds.check(found, _SHARES, f'{self.file(_DATA)}: {_BATCH}')
+    labeled, unlabeled = found
+    return labeled, unlabeled
+
   def summary(self) -> FinishedRun:
     """Read `summary.json`, the finished run.
 
@@ -161,8 +183,12 @@ class RunFolder:
     if self.has_begun():
       recorded.check_same(self.config(), config, file, self.path)
 
-  def check_data(self, dataset: Dataset) -> dict[str, Any]:
+  def check_data(self, dataset: Dataset, shares: tuple[int, int]) -> dict[str, Any]:
     """Check that a run that resumes has the data with which it began.
+
+    Args:
+      dataset: the data set.
+      shares: the numbers of labeled and of unlabeled images in a batch, which are recorded.
 
     Returns:
       The content of `data.json`.
@@ -170,7 +196,7 @@ class RunFolder:
     Raises:
       UserError: if the data differ: lists the differences.
     """
-    now = recorded.as_json(_data_record(dataset))
+    now = recorded.as_json({**_data_record(dataset), _BATCH: list(shares)})
     if not self.has_begun():
       return now
     found = self.data()

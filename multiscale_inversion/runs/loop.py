@@ -84,8 +84,9 @@ def train_and_evaluate(
   folder.check_config(resolved, file)
   if folder.is_finished():
     return folder.summary()
-  setup = setup_lib.build(config, dataset)
-  data_record = folder.check_data(setup.dataset)
+  setup = setup_lib.build(config, dataset, folder.shares())
+  shares = setup.sampler.labeled_per_batch, setup.sampler.unlabeled_per_batch
+  data_record = folder.check_data(setup.dataset, shares)
   main = parallel.is_main_process()
   config_record = recorded.as_json(resolved.to_dict(), file)
   claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
@@ -94,6 +95,7 @@ def train_and_evaluate(
       labeled = np.atleast_2d(setup.train_data.labeled)[0]
       display.show_data(setup.dataset, setup.sampler, labeled)
       display.show_objective(resolved)
+      display.show_batch(resolved.batch_size, *shares)
     shown = display.create() if main and progress else display.Nothing()
     listening = callbacks if main else ()
     with contextlib.closing(_Run(resolved, setup, folder, listening, shown)) as run:

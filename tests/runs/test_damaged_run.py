@@ -404,6 +404,14 @@ def test_changed_json(name, workdir):
   refused(workdir)
 
 
+@pytest.mark.parametrize('batch', [[5], [5, 0], [5, 'five'], 10, {'labeled': 5}])
+def test_changed_shares_of_a_batch(batch, workdir):
+  content = json.loads((workdir / 'data.json').read_text())
+  assert content['batch'] == [310, 310]
+  (workdir / 'data.json').write_text(json.dumps(content | {'batch': batch}))
+  assert 'batch: ' in refused(workdir)
+
+
 @pytest.mark.parametrize('name', ['config.json', 'data.json'])
 def test_missing_json(name, workdir):
   (workdir / name).unlink()
