@@ -10,9 +10,9 @@ The runs are those of a sweep, with folders under `--workdir=DIR` (default: runs
 the same command resumes. `--seeds=0-3` (default: 0-1), `--settings=PATTERNS` for a part of them,
 and `--set=num_epochs=N` and other changes work as in `experiments.sweep`. The result file, a JSON
 list of the runs' summaries with their `proposition_1`, is written after each run, and the figure
-beside it (or to `--figure=FILE.png`) at the end. `--update=docs/results.md` also renews the tables
-there. `--quick` shows in a few minutes that everything works: a tiny network, few settings, two
-epochs, seed 0.
+beside it (or to `--figure=FILE.png`) at the end; `--redraw=FILE.json` draws that of a result file,
+no more. `--update=docs/results.md` also renews the tables there. `--quick` shows in a few minutes
+that everything works: a tiny network, few settings, two epochs, seed 0.
 """
 
 import os
@@ -46,6 +46,7 @@ from multiscale_inversion.runs.loop import Interrupted
 
 # --out and --update are defined in report, --workdir in main, the others in sweep.
 _FIGURE = flags.DEFINE_string('figure', None, 'The figure; default: beside --out.')
+_REDRAW = flags.DEFINE_string('redraw', None, 'A result file whose figure is drawn, no more.')
 _QUICK = flags.DEFINE_bool('quick', False, 'A tiny network, few settings, two epochs.')
 
 _SETTINGS = ['digits_50_proposition_1/*']
@@ -65,9 +66,12 @@ def main(argv: list[str]) -> int:
   cli.refuse_arguments(argv)
   cli.refuse_flags('distributed', 'distributed_timeout', 'config')
   options = flags.FLAGS
+  if _REDRAW.value:
+    proposition_1_report.draw(read_propositions(_REDRAW.value), _beside(_REDRAW.value))
+    return 0
   if not options.out:
     raise UserError('--out: missing; allowed: a file, as results/proposition_1.json')
-  figure = _FIGURE.value or os.path.splitext(options.out)[0] + '.png'
+  figure = _beside(options.out)
   for path in (options.out, figure):
     files.make_folder(os.path.dirname(path) or '.', '--out')
     files.check_target(path)
@@ -100,6 +104,11 @@ def main(argv: list[str]) -> int:
   if options.update:
     report.update(options.update)
   return 1 if failed else 0
+
+
+def _beside(out: str) -> str:
+  """Return the path of the figure: the given one, or beside the result file."""
+  return _FIGURE.value or os.path.splitext(out)[0] + '.png'
 
 
 def make_jobs(

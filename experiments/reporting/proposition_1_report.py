@@ -135,16 +135,22 @@ def draw(measured: Sequence[MeasuredRun], path: str) -> None:
   groups = grouped(measured)
   if not groups:
     return
-  figure, (left, middle, right) = plt.subplots(
-      1, 3, figsize=(14, 4.6), layout='constrained', width_ratios=(1, 1, 0.7)
+  figure, panels = plt.subplot_mosaic(
+      [['shares', 'shares'], ['noise', 'other']],
+      figsize=(figures.WIDTH, 7.4),
+      layout='constrained',
+      width_ratios=(1, 0.7),
   )
-  right.sharey(middle)
-  _draw_shares(left, groups)
-  _draw_errors(middle, groups, [n for n in _corruptions(groups) if _is_noise(n)], '-')
-  middle.set_xlabel('Gaussian noise, part of the largest pixel')
-  _draw_errors(right, groups, [n for n in _corruptions(groups) if not _is_noise(n)], '')
-  right.set_xlabel('part of the area, of the image')
-  right.set_ylabel('')
+  _draw_shares(panels['shares'], groups)
+  noise, other = panels['noise'], panels['other']
+  other.sharey(noise)
+  _draw_errors(noise, groups, [n for n in _corruptions(groups) if _is_noise(n)], '-')
+  noise.set_xlabel('Gaussian noise, part of the largest pixel')
+  _draw_errors(other, groups, [n for n in _corruptions(groups) if not _is_noise(n)], '')
+  if noise.lines:
+    noise.legend()
+  other.set_xlabel('part of the area, of the image')
+  other.set_ylabel('')
   figure.suptitle('digits, 50 labels, corrupted training images: does noise matter less in depth?')
   figures.write(figure, path)
 
@@ -177,8 +183,8 @@ def _draw_shares(axes: plt.Axes, groups: Groups) -> None:
   for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
     ticks(ticker.StrMethodFormatter('{x:.2g}'))
   axes.set_xlabel('number of layers, L')
-  axes.set_title('share of layer 0 in the gradient (multiscale)\ndashed: initial, solid: trained')
-  axes.legend(fontsize=7)
+  axes.set_title('share of layer 0 in the gradient (multiscale); dashed: initial, solid: trained')
+  axes.legend(loc='upper left', bbox_to_anchor=(1, 1))
   axes.grid(alpha=0.3, which='both')
 
 
@@ -206,6 +212,4 @@ def _draw_errors(axes: plt.Axes, groups: Groups, names: Sequence[str], line: str
   axes.set_xticks(range(len(names)), labels)
   axes.set_ylabel('test error, %')
   axes.set_title('test error')
-  if axes.lines:
-    axes.legend(fontsize=7)
   axes.grid(alpha=0.3)
