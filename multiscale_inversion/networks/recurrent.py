@@ -38,10 +38,14 @@ class RecurrentLayer(nn.Module):
     z = functions.as_sequence(z)
     cell = self.cell(self.features, dtype=self.dtype, name='cell')
     # Flax starts from zeros of the parameters' type, not of the activations'. A recurrence has one
-    # type, so that integers and half precision need the cast that other layers do themselves.
-    zeros = cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
-    z = z.astype(self.dtype or jnp.result_type(z, *jax.tree.leaves(zeros)))
-    start = jax.tree.map(lambda carry: carry.astype(z.dtype), zeros)
+    # type, so that integers and half precision need the cast that other layers do themselves. Only
+    # shapes are taken from Flax, whose function also draws random keys, for zeros.
+    carry = jax.eval_shape(
+        lambda: cell.initialize_carry(jax.random.key(0), (z.shape[0], z.shape[2]))
+    )
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(carry)]
+    z = z.astype(self.dtype or jnp.result_type(z, *dtypes))
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, z.dtype), carry)
     recurrence: Any = nn.RNN(cell, name='recurrence')
     z = recurrence(z, initial_carry=start)
     if self.last:
