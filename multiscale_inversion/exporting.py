@@ -1,6 +1,6 @@
 """Export a trained network as a program that JAX alone runs, on CPU, GPU and TPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -34,15 +34,9 @@ def export(network: TrainedNetwork, platforms: Sequence[str] = PLATFORMS) -> byt
   Raises:
     UserError: if the network cannot be compiled for every N.
   """
-
-  def probabilities(x):
-    with jax.default_matmul_precision(network.matmul_precision), implemented_by('lax'):
-      activations: Any = network.network.apply(network.variables, normalize(x))
-      return jax.nn.softmax(activations[-1])
-
   shape = jax_export.symbolic_shape(', '.join(['n', *map(str, network.image_shape)]))
   try:
-    exported = jax_export.export(jax.jit(probabilities), platforms=platforms)(
+    exported = jax_export.export(jax.jit(probabilities(network)), platforms=platforms)(
         jax.ShapeDtypeStruct(shape, jnp.float32)
     )
   except Exception as error:  # a custom network may ask for the number of observations
@@ -50,3 +44,18 @@ def export(network: TrainedNetwork, platforms: Sequence[str] = PLATFORMS) -> byt
         f'a network that cannot be exported for any number of observations ({one_line(error)})'
     ) from error
   return bytes(exported.serialize())
+
+
+def probabilities(network: TrainedNetwork) -> Callable[[jax.Array], jax.Array]:
+  """Return the function that `export` compiles, for converters to other formats.
+
+  Args:
+    network: the network, whose variables become constants.
+  """
+
+  def run(x: jax.Array) -> jax.Array:
+    with jax.default_matmul_precision(network.matmul_precision), implemented_by('lax'):
+      activations: Any = network.network.apply(network.variables, normalize(x))
+      return jax.nn.softmax(activations[-1])
+
+  return run

@@ -1,5 +1,7 @@
 """Exported networks, run by JAX alone, against the network that was exported."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import multiscale_inversion as mi
 from multiscale_inversion import UserError, exporting, networks, trained
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
@@ -42,6 +45,24 @@ def test_every_network_for_any_number_of_observations(name):
     np.testing.assert_allclose(
       program.call(x), network.predict_proba(x), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize('name', SHAPES)
+def test_onnx_as_the_page_on_python_shows_it(name, tmp_path, monkeypatch):
+  pytest.importorskip('jax2onnx')
+  runtime = pytest.importorskip('onnxruntime')
+  page = (pathlib.Path(__file__).parents[1] / 'docs' / 'python.md').read_text(encoding='utf-8')
+  (code,) = re.findall(r'```\n([^`]*jax2onnx.*?)```', page, re.DOTALL)
+  network = make(name)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(mi, 'load_pretrained', lambda _: network)
+  exec(code, {'mi': mi, 'jax': jax})
+  session = runtime.InferenceSession('network.onnx')
+  (entry,) = session.get_inputs()
+  for count in (1, 5):
+    x = np.random.RandomState(count).rand(count, *SHAPES[name]).astype(np.float32) * 255
+    (found,) = session.run(None, {entry.name: x})
+    np.testing.assert_allclose(found, network.predict_proba(x), rtol=1e-4, atol=1e-5)
 
 
 def test_is_read_by_jax_alone(tmp_path):
