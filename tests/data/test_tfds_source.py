@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from multiscale_inversion import data
 from multiscale_inversion.data.sources import tfds_source
 from multiscale_inversion.errors import UserError
+from tests.faults import sound_files
 
 VERSION = str(tfds.builder_cls('mnist').VERSION)
 PREPARE = 'python -m experiments.prepare mnist'
@@ -138,3 +139,14 @@ def test_a_prepared_split_is_read_whole_and_in_order(monkeypatch, count, chunk):
   np.testing.assert_array_equal(found[1], labels)
   assert found[0].dtype == np.uint8
   assert found[1].dtype == np.int32
+
+
+def test_a_set_is_read_from_its_files(tmp_path):
+  sound_files.write_mnist(tmp_path)
+  found = data.load('mnist', str(tmp_path))
+  random = np.random.default_rng(4)
+  images = random.integers(0, 256, (20, 28, 28, 1), np.uint8)
+  np.testing.assert_array_equal(found.train_images, images[:10])
+  np.testing.assert_array_equal(found.test_images, images[10:])
+  for labels in (found.train_labels, found.test_labels):
+    np.testing.assert_array_equal(labels, np.arange(10))
