@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -230,8 +231,13 @@ Display = Terminal | Plain | Nothing
 
 
 def create() -> Display:
-  """Return the display that suits standard error."""
-  return Terminal() if sys.stderr.isatty() else Plain()
+  """Return the display that suits standard error: lines where nothing can be drawn in place.
+
+  That is a file, a dumb terminal, or a notebook, which runs commands in a terminal and keeps all
+  that is drawn there.
+  """
+  dumb = os.environ.get('TERM', 'dumb') in ('dumb', 'unknown') or 'JPY_PARENT_PID' in os.environ
+  return Terminal() if sys.stderr.isatty() and not dumb else Plain()
 
 
 def _compiling(seconds: float) -> str:

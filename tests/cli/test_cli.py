@@ -454,3 +454,18 @@ def test_the_home_folder_is_expanded(tmp_path, environment):
   environment = environment | {'HOME': str(tmp_path)}
   said = failed('predict', '--workdir=~/none', 'image.png', environment=environment)
   assert said.startswith(f'error: {tmp_path}/none')
+
+
+@pytest.mark.parametrize(('variables', 'kind'), [
+  ({'TERM': 'xterm'}, display.Terminal), ({'TERM': 'dumb'}, display.Plain),
+  ({'TERM': 'xterm', 'JPY_PARENT_PID': '1'}, display.Plain), ({}, display.Plain),
+])
+def test_where_progress_is_drawn_in_place(monkeypatch, variables, kind):
+  for name in ('TERM', 'JPY_PARENT_PID'):
+    monkeypatch.delenv(name, raising=False)
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
+  shown = display.create()
+  shown.close()
+  assert isinstance(shown, kind)
