@@ -7,7 +7,7 @@ CONFIG ?= experiments/digits_50.py
 # The run's folder; where it is empty, the program's own choice: runs/ and the configuration's name.
 WORKDIR ?=
 
-.PHONY: run test test-faults lint
+.PHONY: run test test-faults lint docs
 
 run: $(VENV)
 	$(VENV)/bin/python -m experiments.main --config=$(CONFIG) $(if $(WORKDIR),--workdir=$(WORKDIR)) $(ARGS)
@@ -21,6 +21,11 @@ test-faults: $(VENV)
 lint: $(VENV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+# The documentation site, in build/docs.
+docs: $(VENV)/.complete-docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -q docs build/docs
+	@echo 'build/docs/index.html'
 
 # A mark for each of the extras, written last: a build that was cut off is taken up again.
 comma := ,
