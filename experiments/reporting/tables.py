@@ -53,8 +53,10 @@ def of_errors(runs: Sequence[FinishedRun]) -> str:
 def for_page(runs: Sequence[FinishedRun]) -> str:
   """Return the table of `of_runs` for a page, with the errors of each seed folded away."""
   head, rows, by_seed = _rows(runs)
-  names = [' / '.join(map(str, row[3:-2])).rstrip(' /') for row in rows]
-  folded = markdown([head[3], 'by seed'], zip(names, by_seed, strict=True))
+  # What tells rows apart: the objective with its changes, and the network where there are several.
+  first = 2 if len({row[2] for row in rows}) > 1 else 3
+  names = [' / '.join(map(str, row[first:-2])).rstrip(' /') for row in rows]
+  folded = markdown([' / '.join(head[first:4]), 'by seed'], zip(names, by_seed, strict=True))
   return (
       f'{markdown(head, rows)}\n<details><summary>Each seed</summary>\n\n{folded}\n</details>\n'
   )
