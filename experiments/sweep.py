@@ -178,8 +178,8 @@ def run_jobs(
     jobs: the runs.
     stop: asked whether to stop, see `train_and_evaluate`.
     command: the command that started the runs, for their summaries.
-    selection_epochs: the length of the trials that select a learning rate; None keeps that of the
-      configuration.
+    selection_epochs: the length of the trials that select a learning rate; None trains with the
+      configuration's.
     then: called after each run, also if it was finished before.
 
   Returns:

@@ -65,8 +65,8 @@ def information(logits: jax.Array, mask: jax.Array) -> jax.Array:
   negative mutual information of observation and class (Bridle, Heading and MacKay, "Unsupervised
   Classifiers, Mutual Information and 'Phantom Targets'", NIPS 1991; Krause, Perona and Gomes,
   "Discriminative Clustering by Regularized Information Maximization", NIPS 2010). Entropy alone
-  (Eq. 4) is least when all predictions are one class; this is least when predictions are certain
-  and spread over the classes.
+  (Eq. 4) is least when every prediction is certain, even if all are one class; this is least when
+  predictions are certain and spread over the classes.
 
   The mean prediction m is constant for the gradient, so that each observation has its own loss. The
   gradient of the average is still that of the mutual information, as sum_c m_c d log m_c is zero.
@@ -97,7 +97,7 @@ def _log_mean(log_probabilities: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def reconstruction(z: jax.Array, r: jax.Array) -> jax.Array:
-  """Return the squared distance of an activation and its reconstruction, ||z - r||^2 (Eq. 7).
+  """Return the squared distance of an activation and its reconstruction, ||z - r||^2 (Eq. 3, 7).
 
   Args:
     z: an activation z^(l), shape [N, ...].

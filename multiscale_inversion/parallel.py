@@ -52,7 +52,7 @@ def num_devices() -> int:
 
 
 def share(values: jax.Array) -> jax.Array:
-  """Return this device's rows of `values`, whose first axis divides by the number of devices."""
+  """Return this device's rows of `values`, whose number is a multiple of the devices'."""
   if not _is_mapped():
     return values
   rows = values.reshape(num_devices(), -1, *values.shape[1:])

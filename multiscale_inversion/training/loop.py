@@ -34,7 +34,7 @@ class TrainingLoop(abc.ABC):
 
   Args:
     training_step: the step.
-    sampler: which images a step takes; its shares of a batch divide by the number of devices.
+    sampler: which images a step takes; a batch's shares are multiples of the number of devices.
     data: the training set in the host's memory; with several seeds, its `labeled` and `unlabeled`
       have a leading axis of seeds.
     keys: the runs' random keys; with several seeds, they have that axis, too.
