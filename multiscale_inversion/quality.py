@@ -1,7 +1,9 @@
 """How well a network classifies: errors, confusions, and the calibration of its probabilities."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,6 +99,34 @@ def measure(
       calibration_error=calibration_error(probabilities, labels),
       class_names=tuple(class_names),
   )
+
+
+class Decided(NamedTuple):
+  """The quality where a classifier may abstain.
+
+  Attributes:
+    coverage: share of the observations that are decided, in [0, 1].
+    error: share of these that is classified wrongly, in percent; NaN if there is none.
+  """
+
+  coverage: float
+  error: float
+
+
+def of_decided(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> Decided:
+  """Measure the predictions whose probability is at least a threshold.
+
+  Abstaining from the others trades coverage for risk (El-Yaniv and Wiener, "On the Foundations of
+  Noise-free Selective Classification", JMLR 2010).
+
+  Args:
+    probabilities: shape [N, C], N at least 1.
+    labels: integers, shape [N].
+    threshold: in [0, 1].
+  """
+  decided = probabilities.max(-1) >= threshold
+  wrong = probabilities.argmax(-1)[decided] != np.asarray(labels)[decided]
+  return Decided(float(decided.mean()), 100 * float(wrong.mean()) if wrong.size else math.nan)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = _BINS) -> float:

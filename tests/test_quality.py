@@ -94,3 +94,19 @@ def test_wrong_labels(labels, message):
 def test_no_observation():
   with pytest.raises(UserError, match='labels: none; allowed: at least one observation'):
     quality.measure(np.zeros((0, 4), np.float32), np.zeros(0, int), NAMES)
+
+
+@pytest.mark.parametrize('threshold', [0.0, 0.5, 0.9])
+def test_decided_by_counting(threshold):
+  probabilities, labels = predictions()
+  decided = [(p, label) for p, label in zip(probabilities.tolist(), labels) if max(p) >= threshold]
+  wrong = sum(p.index(max(p)) != label for p, label in decided)
+  found = quality.of_decided(probabilities, labels, threshold)
+  assert found.coverage == pytest.approx(len(decided) / 500)
+  assert found.error == pytest.approx(100 * wrong / len(decided))
+  assert len(decided) > 0 and (len(decided) < 500) == bool(threshold)
+
+
+def test_none_decided():
+  coverage, error = quality.of_decided(np.array([[0.6, 0.4]]), np.array([0]), 0.7)
+  assert coverage == 0 and math.isnan(error)

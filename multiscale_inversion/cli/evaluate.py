@@ -5,6 +5,8 @@ sub-folder for each class, or a CSV file with the columns `file` and `label`; wh
 for testing, it alone counts. Unless given, it is the test set of the run. Shown are the error, the
 cross-entropy, the expected calibration error and, for each class, precision, recall and the class
 that it is most often taken for; with `--format=json` an object that has the confusion matrix, too.
+`--threshold=0.9` adds the share of images whose most probable class has at least that probability,
+and the error among them.
 In a run of several seeds, the network is that of the first seed or of `--seed=S`. `--config=FILE`
 names the file that registers a custom network.
 Exit status: 0 done, 2 wrong input.
@@ -32,6 +34,9 @@ flags.DEFINE_string('workdir', None, "The run's folder.", allow_override=True)
 _SEED = flags.DEFINE_integer(
     'seed', None, 'Which network of a run of several seeds.', allow_override=True
 )
+_THRESHOLD = flags.DEFINE_float(
+    'threshold', 0.0, 'The probability that decides.', 0.0, 1.0, allow_override=True
+)
 _FORMAT = flags.DEFINE_enum(
     'format', 'text', ['text', 'json'], 'What is printed.', allow_override=True
 )
@@ -45,8 +50,19 @@ def main(argv: list[str]) -> int:
   compilation_cache.enable()
   network = loading.load(workdir, _SEED.value)
   found, labels = _given(argv[1], network) if argv[1:] else _of_run(workdir)
-  measured = network.evaluate(found, labels)
-  print(json.dumps(_record(measured)) if _FORMAT.value == 'json' else measured)
+  probabilities = network.predict_proba(found)
+  measured = quality.measure(probabilities, labels, network.class_names)
+  threshold = _THRESHOLD.value
+  decided = quality.of_decided(probabilities, labels, threshold) if threshold else None
+  if _FORMAT.value == 'json':
+    print(json.dumps(_record(measured) | (_record_of_decided(decided) if decided else {})))
+    return 0
+  print(measured)
+  if decided:
+    print(
+        f'decided by at least {threshold:g}: {100 * decided.coverage:.1f} % of the images, '
+        f'error {decided.error:.2f} %'
+    )
   return 0
 
 
@@ -83,6 +99,13 @@ def _of_run(workdir: str) -> tuple[np.ndarray, np.ndarray]:
     raise UserError(f'{workdir}: of a data set without test images; allowed: with images')
   print(f'{dataset.name}: {len(dataset.test_images)} test images', file=sys.stderr)
   return dataset.test_images, dataset.test_labels
+
+
+def _record_of_decided(decided: quality.Decided) -> dict[str, object]:
+  """Return the figures of a threshold for JSON; the error of no image is null."""
+  error = None if np.isnan(decided.error) else decided.error
+  found = {'threshold': _THRESHOLD.value, 'coverage': decided.coverage}
+  return {**found, 'error_of_decided': error}
 
 
 def _record(measured: quality.Quality) -> dict[str, object]:

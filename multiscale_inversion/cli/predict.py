@@ -8,6 +8,9 @@ made grey if the network takes grey images. A line shows its most probable class
 
     IMAGE: cat 93.1 %, dog 5.2 %, bird 1.1 %
 
+With `--threshold=0.9` an image whose most probable class is less probable than that is `undecided`
+(in a table its class is empty, in JSON null), and their number is said at the end.
+
 `--format=csv` writes a table with a column for the probability of each class, and `--format=json`
 an object a line. With `--pictures`, or `--out=FOLDER`, a PNG file is written for each image to that
 folder (default: DIR/predictions). It shows the image as the network takes it and, to its right, the
@@ -47,6 +50,9 @@ _OUT = flags.DEFINE_string('out', None, 'Folder to write pictures to.', allow_ov
 _TOP = flags.DEFINE_integer('top', 3, 'How many classes to print.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', None, 'Which network of a run of several seeds.')
 _FORMAT = flags.DEFINE_enum('format', 'text', ['text', 'csv', 'json'], 'What is printed.')
+_THRESHOLD = flags.DEFINE_float(
+    'threshold', 0.0, 'The probability that decides.', 0.0, 1.0, allow_override=True
+)
 _PICTURES = flags.DEFINE_boolean('pictures', False, 'Write pictures of images and reconstructions.')
 
 _AT_ONCE = 256
@@ -63,7 +69,7 @@ def main(argv: list[str]) -> int:
   network = loading.load(workdir, _SEED.value)
   pictures = Pictures(_folder(workdir)) if _PICTURES.value or _OUT.value else None
   show = _FORMATS[_FORMAT.value](network.class_names)
-  num_read, num_given = 0, 0
+  num_read, num_given, num_undecided = 0, 0, 0
   for paths in _batches(_once(image_list.find(argv[1:])), _AT_ONCE):
     num_given += len(paths)
     readable, images = _read(paths, network.size_of_images())
@@ -72,11 +78,15 @@ def main(argv: list[str]) -> int:
       continue
     for path, probabilities in zip(readable, network.predict_proba(images), strict=True):
       print(show(path, probabilities), flush=True)
+      num_undecided += _best(probabilities, network.class_names) is None
     if pictures:
       reconstructions = network.invert(images).reconstructions[0]
       pictures.write(readable, images, np.asarray(reconstructions))
   if pictures and num_read:
     print(f'reconstructions: {pictures.folder}', file=sys.stderr)
+  if _THRESHOLD.value:
+    undecided = f'{num_undecided} of {num_read} undecided'
+    print(f'{undecided}, by less than {_THRESHOLD.value:g}', file=sys.stderr)
   return 0 if num_read == num_given else 1
 
 
@@ -126,7 +136,18 @@ def _folder(workdir: str) -> str:
 
 def _lines(class_names: Sequence[str]) -> Show:
   """Show an image's most probable classes in a line."""
-  return lambda path, p: one_line(f'{path}: {describe(p, class_names, _TOP.value)}')
+
+  def show(path: str, probabilities: np.ndarray) -> str:
+    undecided = '' if _best(probabilities, class_names) is not None else 'undecided: '
+    return one_line(f'{path}: {undecided}{describe(probabilities, class_names, _TOP.value)}')
+
+  return show
+
+
+def _best(probabilities: np.ndarray, class_names: Sequence[str]) -> str | None:
+  """Return the most probable class; None if it is less probable than the threshold."""
+  index = int(probabilities.argmax())
+  return class_names[index] if probabilities[index] >= _THRESHOLD.value else None
 
 
 def _json(class_names: Sequence[str]) -> Show:
@@ -134,7 +155,7 @@ def _json(class_names: Sequence[str]) -> Show:
 
   def show(path: str, probabilities: np.ndarray) -> str:
     by_class = dict(zip(class_names, map(_rounded, probabilities), strict=True))
-    best = class_names[int(probabilities.argmax())]
+    best = _best(probabilities, class_names)
     return json.dumps({'file': path, 'class': best, 'probabilities': by_class})
 
   return show
@@ -145,7 +166,7 @@ def _csv(class_names: Sequence[str]) -> Show:
   print(_csv_line(['file', 'class', *class_names]), flush=True)
 
   def show(path: str, probabilities: np.ndarray) -> str:
-    best = class_names[int(probabilities.argmax())]
+    best = _best(probabilities, class_names)
     return _csv_line([path, best, *map(_rounded, probabilities)])
 
   return show

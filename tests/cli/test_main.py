@@ -83,9 +83,17 @@ def test_predicts_folders_in_each_format(place, call):
   found = np.array([[float(cell) for cell in row[2:]] for row in rows])
   np.testing.assert_allclose(found, wanted, atol=1e-5)
 
-  lines = call(where, 'predict', '--workdir=runs/images', '--format=json', 'images/c1').stdout
-  objects = [json.loads(line) for line in lines.splitlines()]
-  assert [(one['file'], one['class']) for one in objects] == [*zip(files, classes)]
+  likely = wanted.max(-1)
+  threshold = float(np.median(likely))
+  ended = call(
+    where, 'predict', '--workdir=runs/images', '--format=json', f'--threshold={threshold}',
+    'images/c1',
+  )
+  objects = [json.loads(line) for line in ended.stdout.splitlines()]
+  decided = [name if p >= threshold else None for name, p in zip(classes, likely)]
+  assert [(one['file'], one['class']) for one in objects] == [*zip(files, decided)]
+  count = decided.count(None)
+  assert f'{count} of {len(files)} undecided, by less than {threshold:g}' in ended.stderr
   assert [*objects[0]['probabilities']] == ['c0', 'c1', 'c2']
 
 
@@ -98,12 +106,16 @@ def test_pictures_on_request(place, call, tmp_path):
 def test_evaluates_and_reports(place, call, tmp_path):
   where, _ = place
   network = mi.load(where / 'runs' / 'images')
-  text = call(where, 'evaluate', '--workdir=runs/images', '--format=json', 'images').stdout
+  text = call(
+    where, 'evaluate', '--workdir=runs/images', '--format=json', '--threshold=0.4', 'images'
+  ).stdout
   found = json.loads(text)
   paths = [*(where / 'images').glob('c*/*.png')]
   labels = np.array([int(path.parent.name[1]) for path in paths])
   measured = network.evaluate(paths, labels)
   assert found['error'] == pytest.approx(measured.error)
+  likely = network.predict_proba(paths).max(-1)
+  assert found['coverage'] == pytest.approx(np.mean(likely >= 0.4))
   assert found['confusion'] == measured.confusion.tolist()
   own = call(where, 'evaluate', '--workdir=runs/images').stdout
   summary = json.loads((where / 'runs' / 'images' / 'summary.json').read_text())
