@@ -14,7 +14,8 @@ ALL, FEWER, ANY = 'all', 'fewer', 'any'
 # What the programs write to standard error beside errors: progress and warnings.
 _EXPECTED = re.compile(
     r'warning: |next: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |/.*\.png$|'
-    r'/.*: no (?:curves|reconstructions) drawn: |\S+: \d+ table\(s\) renewed'
+    r'/.*: no (?:curves|reconstructions) drawn: |\S+: \d+ table\(s\) renewed|'
+    r'compiling, about |the loss contains information |  class +labeled |  .+(?: +\d+){3}$'
 )
 _INTERNAL = re.compile(r'Traceback|stack trace|terminate called|Check failed|Fatal Python error')
 _NAN = re.compile(r'(?<![=\w])nan\b', re.IGNORECASE)  # but not `key=nan`, which names a setting
