@@ -28,22 +28,33 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
   Parameters
   ----------
-    network: a name, a mapping of name and options, or None for the one that suits X.
-    objective: a name, or a mapping of name and options.
-    recipe: `few_labels` or `paper`.
-    num_steps: length of the training.
-    batch_size: observations in a batch, half of them labeled; None for 50, or less where there are
-      too few.
-    learning_rate: Adam's.
-    options: more options of `fit`, as a mapping; None for none.
-    random_state: an integer, a `numpy.random.RandomState`, or None for a random seed.
-    verbose: whether to show data and progress on standard error.
+  network : str, mapping or None
+      Name, or name and options; None for the network that suits X.
+  objective : str or mapping
+      Name, or name and options.
+  recipe : str
+      `few_labels` or `paper`.
+  num_steps : int
+      Length of the training.
+  batch_size : int or None
+      Observations in a batch, half of them labeled; None for 50, or less where there are too few.
+  learning_rate : float
+      Adam's.
+  options : mapping or None
+      More options of `fit`.
+  random_state : int, numpy.random.RandomState or None
+      Seed; None for a random one.
+  verbose : bool
+      Whether to show data and progress on standard error.
 
   Attributes
   ----------
-    classes_: the labels, shape [number of classes].
-    network_: the `TrainedNetwork`.
-    n_features_in_: size of the second axis of X.
+  classes_ : numpy.ndarray
+      The labels, shape [number of classes].
+  network_ : TrainedNetwork
+      The trained network.
+  n_features_in_ : int
+      Size of the second axis of X.
   """
 
   def __init__(

@@ -17,10 +17,11 @@ class Dataset(NamedTuple):
 
   Attributes:
     name: as `load` takes it.
-    train_images, test_images: uint8 or float32; images of shape [N, H, W, C], sequences of shape
-      [N, time, features] or observations of shape [N, features]. There may be none for testing.
-    train_labels, test_labels: int32, shape [N], from 0 to len(class_names) - 1; in training -1
-      where unlabeled.
+    train_images: uint8 or float32; images of shape [N, H, W, C], sequences of shape
+      [N, time, features] or observations of shape [N, features].
+    train_labels: int32, shape [N], from 0 to len(class_names) - 1, or -1 where unlabeled.
+    test_images: as `train_images`; there may be none.
+    test_labels: as `train_labels`, without -1.
     class_names: a name for each class.
     skipped: files that were left out, as images that cannot be read.
   """

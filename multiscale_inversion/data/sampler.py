@@ -18,8 +18,10 @@ class Sampler:
   random order, follow one another across batches and epochs.
 
   Attributes:
-    num_labeled, num_unlabeled: sizes of D_s and D_u, at least 1.
-    labeled_per_batch, unlabeled_per_batch: a batch's shares, at least 1.
+    num_labeled: size of D_s, at least 1.
+    num_unlabeled: size of D_u, at least 1.
+    labeled_per_batch: labeled images in a batch, at least 1.
+    unlabeled_per_batch: unlabeled images in a batch, at least 1.
   """
 
   num_labeled: int

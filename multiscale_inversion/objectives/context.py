@@ -28,7 +28,8 @@ class Context(NamedTuple):
       the statistics of its own batch (on several devices, of all shares) and dropout by the key.
       It returns the given variables' `batch_stats` as this pass has moved them. The statistics of
       the trained network are moved by the main pass alone.
-    weak, strong: augmentations (key, images) -> images.
+    weak: an augmentation (key, images) -> images, that of `inputs`.
+    strong: a second augmentation, for terms that compare two.
     memory: the term's own memory, see `ContextTerm`.
   """
 

@@ -59,22 +59,29 @@ class FinishedRun:
 
   Attributes:
     test_error: in percent, after the last epoch; the mean over the seeds; None without test images.
-    dataset, network, objective: names.
+    dataset: its name.
+    network: its name.
+    objective: its name.
     num_labeled: number of labeled training images.
     seed: the seed; of several, the first.
     num_parameters: of the network.
-    num_steps, num_epochs: length of the training.
+    num_steps: length of the training.
+    num_epochs: the same in epochs.
     wall_time_s: seconds that training and evaluation took.
     train: as `SeedResult.train`; the means over the seeds.
     test_error_std: sample standard deviation over the seeds, in percent; None for a single seed.
     seeds_mode: how the seeds shared a program; None for a single seed.
     wall_time_shared_by: number of seeds that share `wall_time_s`; None for a single seed.
     seeds: each seed's own result; empty for a single seed.
-    class_names, image_shape, skipped_images: of the data set; None in runs of early versions.
+    class_names: of the data set; None in runs of early versions.
+    image_shape: likewise.
+    skipped_images: likewise.
     command: the command that started the run.
     config: the resolved configuration as `config.json` has it.
-    hardware, versions: see `environment`.
-    commit, commit_dirty: see `environment.revision`.
+    hardware: see `environment`.
+    versions: of the packages, see `environment`.
+    commit: see `environment.revision`.
+    commit_dirty: whether files differed from it.
     more: keys that studies or later versions have added.
   """
 
