@@ -19,4 +19,3 @@ trap 'rm -rf "$drawn"' EXIT
 cp "$drawn"/*.png "$out"
 "$python" -m experiments.proposition_1 --redraw=results/proposition_1.json --figure="$out/proposition_1.png"
 "$python" -m experiments.layers ${DATA:+--data_dir=$DATA} --out="$out/mnist_50_layers.png"
-"$python" docs/diagram.py
