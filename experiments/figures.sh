@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All figures of docs/results.md and the README, in docs/figures: those of results/, and those of six
+# All figures of the pages, in docs/figures: those of results/, and those of six
 # runs (minutes each on two cores), which are not repeated once they have finished.
 # DATA is the folder of TFDS's MNIST, RUNS that of the runs.
 set -euo pipefail
@@ -18,4 +18,6 @@ trap 'rm -rf "$drawn"' EXIT
 "$python" -m experiments.report results/digits_{20,50,100,200}.json --out="$drawn"
 cp "$drawn"/*.png "$out"
 "$python" -m experiments.proposition_1 --redraw=results/proposition_1.json --figure="$out/proposition_1.png"
+"$python" -m experiments.diagram --out="$out"
+"$python" -m experiments.layers --network=digits_50 --dataset=digits --out="$out/digits_50_layers.png"
 "$python" -m experiments.layers ${DATA:+--data_dir=$DATA} --out="$out/mnist_50_layers.png"
