@@ -22,10 +22,9 @@ lint: $(VENV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-# The documentation site, in build/docs.
+# The documentation site, build/docs/index.html; a warning is an error.
 docs: $(VENV)/.complete-docs
-	$(VENV)/bin/python -m sphinx -W --keep-going -q docs build/docs
-	@echo 'build/docs/index.html'
+	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs build/docs
 
 # A mark for each of the extras, written last: a build that was cut off is taken up again.
 comma := ,
