@@ -162,6 +162,10 @@ def test_other_data_in_the_same_folder(tmp_path):
     mi.fit(x, labels, workdir=tmp_path, callbacks=[Listener(stop_at=4)], **options)
   with pytest.raises(UserError, match='a run on other data: images, labels or their order'):
     mi.fit(x[::-1], labels, workdir=tmp_path, **options)
+  mi.fit(x, labels, workdir=tmp_path, **options)
+  mi.fit(x, labels, workdir=tmp_path, **options)  # finished, of the same data
+  with pytest.raises(UserError, match='a run on other data: images, labels or their order'):
+    mi.fit(x, labels[::-1], workdir=tmp_path, **options)
 
 
 X, LABELS = images((5,))

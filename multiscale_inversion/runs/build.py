@@ -130,7 +130,7 @@ def create_augmentations(
   return weak, strong
 
 
-def _load_corrupted(config: ConfigDict, given: data.Dataset | None) -> data.Dataset:
+def load_corrupted(config: ConfigDict, given: data.Dataset | None) -> data.Dataset:
   """Return the data set, given or loaded, with the corruption of its training images."""
   section = config.data
   dataset = load_dataset(config) if given is None else check(section.name, given)
@@ -197,7 +197,7 @@ def build(
   shares = shares or parallel.shares(config.batch_size, config.labeled_fraction, count)
   parallel.check_shares(*shares, count)
 
-  dataset = _load_corrupted(config, dataset)
+  dataset = load_corrupted(config, dataset)
   split = _split(config, dataset, execution)
   sampler = _sampler(split, shares)
   network = create_network(config, len(dataset.class_names), execution.devices.axis_name)

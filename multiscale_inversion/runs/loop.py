@@ -83,6 +83,7 @@ def train_and_evaluate(
   file = _function_file(resolved, config_file)
   folder.check_config(resolved, file)
   if folder.is_finished():
+    _check_given_data(folder, resolved, dataset)
     return folder.summary()
   setup = setup_lib.build(config, dataset, folder.shares())
   shares = setup.sampler.labeled_per_batch, setup.sampler.unlabeled_per_batch
@@ -105,6 +106,16 @@ def train_and_evaluate(
       folder.write_summary(finished)
       Callbacks(callbacks).on_end(finished)
   return finished
+
+
+def _check_given_data(folder: RunFolder, config: ConfigDict, given: Dataset | None) -> None:
+  """Check that a finished run is of the data that are given anew: in memory, or by another path.
+
+  Data in the place where they were are not read again.
+  """
+  if given is None and folder.config()['data'].get('data_dir') == config.data.data_dir:
+    return
+  folder.check_data(setup_lib.load_corrupted(config, given), folder.shares() or (1, 1))
 
 
 def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:

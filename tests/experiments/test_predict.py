@@ -76,6 +76,19 @@ def test_summary(trained):
   assert (data['num_train'], data['num_train_with_label'], data['num_test']) == (36, 16, 4)
 
 
+def test_a_finished_run_is_not_one_on_other_images(trained, tmp_path):
+  folder, workdir, summary = trained
+  shutil.copytree(folder, tmp_path / 'moved')
+  config = tiny.config(**{
+    'data.name': 'folder', 'data.data_dir': str(tmp_path / 'moved'), 'data.num_labeled': None,
+    'data.image_size': 12, 'network.width': 6, 'batch_size': 20, 'num_steps': 100,
+  })
+  assert run.train_and_evaluate(config, str(workdir)).test_error == summary['test_error']
+  next((tmp_path / 'moved/unlabeled').glob('*.jpg')).unlink()
+  with pytest.raises(UserError, match='a run on other data: num_train was 36, now 35'):
+    run.train_and_evaluate(config, str(workdir))
+
+
 def test_fewer_labels(trained, tmp_path):
   folder, _, _ = trained
   changes = {
