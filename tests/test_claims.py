@@ -162,6 +162,34 @@ def test_fashion_mnist_with_fifty_labels():
   )
 
 
+def test_mnist_with_other_numbers_of_labels():
+  hundred, twenty = errors_of('mnist_100_few_labels'), errors_of('mnist_20_few_labels')
+  names = ('multiscale', 'global', 'entropy', 'supervised')
+  best, whole, alone, supervised = (f'{mean(hundred[name]):.2f}' for name in names)
+  assert sorted(names, key=lambda name: mean(hundred[name])) == [*names]
+  assert mean(twenty['global']) < mean(twenty['multiscale'])
+  says(
+    RESULTS_PAGE,
+    f'With 100 labels multiscale makes {best} % errors where the global loss makes {whole} %, '
+    f'information alone {alone} % and labels alone {supervised} %',
+    f'it makes {mean(twenty["multiscale"]):.2f} % and the global loss '
+    f'{mean(twenty["global"]):.2f} %',
+  )
+
+
+def test_fashion_mnist_with_five_hundred_labels():
+  errors = errors_of('fashion_mnist_500_few_labels')
+  multiscale, supervised = errors['multiscale'], errors['supervised']
+  others = [column for name, column in errors.items() if name != 'multiscale']
+  assert len(errors) == 4 and all(p_value(column, multiscale) > 0.05 for column in others)
+  lead, uncertainty = paired(supervised, multiscale)
+  says(
+    RESULTS_PAGE,
+    f'Multiscale makes {mean(multiscale):.2f} % errors, labels alone {mean(supervised):.2f} %: '
+    f'{lead:.2f} ± {uncertainty:.2f} points apart',
+  )
+
+
 def test_digits_on_fresh_seeds():
   errors = errors_of('digits_50_fresh')
   multiscale = errors['multiscale']
