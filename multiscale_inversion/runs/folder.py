@@ -11,6 +11,7 @@ from typing import Any
 import filelock
 from ml_collections import ConfigDict
 
+from multiscale_inversion import parallel
 from multiscale_inversion.data.dataset import Dataset, checksum
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.files import (
@@ -22,6 +23,7 @@ from multiscale_inversion.files import (
   writing,
 )
 from multiscale_inversion.runs import kinds, recorded
+from multiscale_inversion.runs.config import from_record
 from multiscale_inversion.runs.finished import FinishedRun, check_config
 from multiscale_inversion.runs.metrics import Record, read
 
@@ -38,7 +40,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # The types of these values tell a file that a run has written whole.
 _IN_CONFIG = {'seed': int, 'num_seeds': int}
 _IN_DATA = {'class_names': list, 'image_shape': list}
-_BATCH = 'batch'
+BATCH = 'batch'  # of `data.json`: the numbers of labeled and of unlabeled images in a batch
 _SHARES = kinds.Kind(
     lambda v: isinstance(v, list) and len(v) == 2 and all(map(kinds.whole(1).test, v)),
     'a list of two whole numbers from 1 up',
@@ -126,17 +128,18 @@ class RunFolder:
   def shares(self) -> tuple[int, int] | None:
     """Return the numbers of labeled and unlabeled images in the batches of the run that has begun.
 
-    None if none has, or if it is of an earlier version: then they are its configuration's.
+    None if none has. In a run of an earlier version, they are its configuration's.
 
     Raises:
-      UserError: if `data.json` is missing or damaged.
+      UserError: if `data.json` or `config.json` is missing or damaged.
     """
     if not self.has_begun():
       return None
-    found = self.data().get(_BATCH)
+    found = self.data().get(BATCH)
     if found is None:
-      return None
-    kinds.check(found, _SHARES, f'{self.file(_DATA)}: {_BATCH}')
+      config = from_record(self.config())
+      return parallel.shares(config.batch_size, config.labeled_fraction)
+    kinds.check(found, _SHARES, f'{self.file(_DATA)}: {BATCH}')
     labeled, unlabeled = found
     return labeled, unlabeled
 
@@ -183,20 +186,16 @@ class RunFolder:
     if self.has_begun():
       recorded.check_same(self.config(), config, file, self.path)
 
-  def check_data(self, dataset: Dataset, shares: tuple[int, int]) -> dict[str, Any]:
+  def check_data(self, dataset: Dataset) -> dict[str, Any]:
     """Check that a run that resumes has the data with which it began.
 
-    Args:
-      dataset: the data set.
-      shares: the numbers of labeled and of unlabeled images in a batch, which are recorded.
-
     Returns:
-      The content of `data.json`.
+      The content of `data.json`, but for `BATCH`.
 
     Raises:
       UserError: if the data differ: lists the differences.
     """
-    now = recorded.as_json({**_data_record(dataset), _BATCH: list(shares)})
+    now = recorded.as_json(_data_record(dataset))
     if not self.has_begun():
       return now
     found = self.data()

@@ -23,7 +23,7 @@ from multiscale_inversion.runs import display, environment, recorded
 from multiscale_inversion.runs.callbacks import Callback, Callbacks, Record
 from multiscale_inversion.runs.config import resolve, validate
 from multiscale_inversion.runs.finished import FinishedRun, SeedResult
-from multiscale_inversion.runs.folder import RunFolder, about_data
+from multiscale_inversion.runs.folder import BATCH, RunFolder, about_data
 from multiscale_inversion.runs.pace import Pace
 from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
 
@@ -87,7 +87,7 @@ def train_and_evaluate(
     return folder.summary()
   setup = setup_lib.build(config, dataset, folder.shares())
   shares = setup.sampler.labeled_per_batch, setup.sampler.unlabeled_per_batch
-  data_record = folder.check_data(setup.dataset, shares)
+  data_record = folder.check_data(setup.dataset) | {BATCH: list(shares)}
   main = parallel.is_main_process()
   config_record = recorded.as_json(resolved.to_dict(), file)
   claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
@@ -115,7 +115,7 @@ def _check_given_data(folder: RunFolder, config: ConfigDict, given: Dataset | No
   """
   if given is None and folder.config()['data'].get('data_dir') == config.data.data_dir:
     return
-  folder.check_data(setup_lib.load_corrupted(config, given), folder.shares() or (1, 1))
+  folder.check_data(setup_lib.load_corrupted(config, given))
 
 
 def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:

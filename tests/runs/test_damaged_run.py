@@ -404,6 +404,13 @@ def test_changed_json(name, workdir):
   refused(workdir)
 
 
+def test_shares_of_an_earlier_run_are_its_configurations(workdir):
+  content = json.loads((workdir / 'data.json').read_text())
+  del content['batch']
+  (workdir / 'data.json').write_text(json.dumps(content))
+  assert RunFolder(str(workdir)).shares() == (310, 310)
+
+
 @pytest.mark.parametrize('batch', [[5], [5, 0], [5, 'five'], 10, {'labeled': 5}])
 def test_changed_shares_of_a_batch(batch, workdir):
   content = json.loads((workdir / 'data.json').read_text())
