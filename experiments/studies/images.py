@@ -61,11 +61,11 @@ EQUAL_TIME = {
 def studies() -> dict[str, Changes]:
   """Return what each setting changes of `mnist_50_few_labels`, by the setting's name."""
   found: dict[str, Changes] = {}
+  methods = {name: _of_method(name, steps) for name, steps in EQUAL_TIME.items()}
   for dataset, numbers in FEW_LABELS.items():
     for number in numbers:
       data = {'data.name': dataset, 'data.num_labeled': number}
       found |= _prefixed(f'{dataset}_{number}_few_labels', COMPARED, data)
-    methods = {name: _of_method(name, steps) for name, steps in EQUAL_TIME.items()}
     found |= _prefixed(f'{dataset}_50_equal_time', methods, {'data.name': dataset})
   compared = {name: change for name, change in COMPARED.items() if name != 'entropy'}
   found |= _prefixed('cifar10_4000_few_labels', compared, _CIFAR10)

@@ -108,6 +108,25 @@ def corruption_name(name: str, level: float) -> str:
   return name if name == 'none' else f'{name}_{level:g}'
 
 
+def _corrupted(
+    study: str,
+    objectives: dict[str, dict[str, Any]],
+    corruptions: Sequence[tuple[str, float]],
+) -> dict[str, dict[str, Any]]:
+  """Return the settings of each objective with each corruption and depth."""
+  return {
+      f'{study}/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
+          **changes,
+          'network.blocks_per_group': blocks,
+          'data.corruption': corruption[0],
+          'data.corruption_level': corruption[1],
+      }
+      for corruption in corruptions
+      for blocks in BLOCKS
+      for objective, changes in objectives.items()
+  }
+
+
 def _studies() -> dict[str, dict[str, Any]]:
   found: dict[str, dict[str, Any]] = {}
   for objective in OBJECTIVES:
@@ -121,18 +140,11 @@ def _studies() -> dict[str, dict[str, Any]]:
       if objective != 'supervised':
         information = {'objective.unlabeled': 'information'}
         found[f'{dataset}_small_50_information/{objective}'] = data | _SMALL | information
-  found |= {
-      f'digits_50_proposition_1/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
-          **found[f'digits_50_paper/{objective}'],
-          'network.blocks_per_group': blocks,
-          'data.corruption': corruption[0],
-          'data.corruption_level': corruption[1],
-          'num_epochs': 12,
-      }
-      for corruption in CORRUPTIONS
-      for blocks in BLOCKS
-      for objective in ('multiscale', 'global')
+  short = {
+      name: {**found[f'digits_50_paper/{name}'], 'num_epochs': 12}
+      for name in ('multiscale', 'global')
   }
+  found |= _corrupted('digits_50_proposition_1', short, CORRUPTIONS)
   base = found['digits_50_paper/multiscale']
   found |= {f'digits_50_ablation/{name}': base | change for name, change in ABLATIONS.items()}
   found |= {
@@ -140,17 +152,8 @@ def _studies() -> dict[str, dict[str, Any]]:
       for name in digits_topologies.NETWORKS
       for objective in ('supervised', 'entropy', 'multiscale')
   }
-  found |= {
-      f'digits_50_robustness/{objective}/{blocks}_blocks/{corruption_name(*corruption)}': {
-          **images.COMPARED[objective],
-          'network.blocks_per_group': blocks,
-          'data.corruption': corruption[0],
-          'data.corruption_level': corruption[1],
-      }
-      for corruption in LEVELS
-      for blocks in BLOCKS
-      for objective in ('information', 'global', 'multiscale')
-  }
+  compared = {name: images.COMPARED[name] for name in ('information', 'global', 'multiscale')}
+  found |= _corrupted('digits_50_robustness', compared, LEVELS)
   found |= {
       f'digits_50_precision/{name}': {'precision': name} for name in ('float32', 'tf32', 'bfloat16')
   }
