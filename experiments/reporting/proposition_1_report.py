@@ -1,6 +1,5 @@
 """Make the tables and the figure of the study of Proposition 1 from its result file."""
 
-import collections
 import functools
 import os
 import statistics
@@ -10,13 +9,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-from experiments.reporting import figures
+from experiments.reporting import corruptions, figures
 from experiments.reporting.results import MeasuredRun, Stage, read_propositions
 from experiments.reporting.tables import markdown, mean_and_deviation
-from experiments.studies.settings import CORRUPTIONS, corruption_name
+from experiments.studies.settings import CORRUPTIONS
 
 _COMMAND = '`python -m experiments.proposition_1 --out=results/proposition_1.json`'
-_NAMES = [corruption_name(*corruption) for corruption in CORRUPTIONS]
 _STAGES = ('initial', 'trained')
 _OBJECTIVES = ('multiscale', 'global')
 
@@ -26,12 +24,10 @@ Groups = dict[tuple[str, str, int], list[MeasuredRun]]
 
 def grouped(measured: Iterable[MeasuredRun]) -> Groups:
   """Group runs by objective, corruption and number of layers."""
-  groups = collections.defaultdict(list)
-  for one in measured:
-    data = one.run.configuration.data
-    name = corruption_name(data.corruption, data.corruption_level)
-    groups[one.run.objective, name, one.proposition.num_layers].append(one)
-  return dict(groups)
+  return corruptions.grouped(
+      measured,
+      lambda one: (one.run.objective, corruptions.of_run(one.run), one.proposition.num_layers),
+  )
 
 
 def _depths(groups: Groups) -> list[int]:
@@ -40,8 +36,7 @@ def _depths(groups: Groups) -> list[int]:
 
 def _corruptions(groups: Groups) -> list[str]:
   """Return the corruptions of the study in its order, then others."""
-  found = {name for _, name, _ in groups}
-  return [n for n in _NAMES if n in found] + sorted(found - {*_NAMES})
+  return corruptions.in_order((name for _, name, _ in groups), CORRUPTIONS)
 
 
 def _stages(one: MeasuredRun) -> dict[str, Stage]:

@@ -1,14 +1,11 @@
 """Make the table of the study of robustness: errors on clean and on corrupted test images."""
 
-import collections
 from collections.abc import Sequence
 
-from experiments.reporting import grouping
+from experiments.reporting import corruptions, grouping
 from experiments.reporting.results import RobustRun
 from experiments.reporting.tables import markdown, mean_and_deviation
-from experiments.studies.settings import LEVELS, corruption_name
-
-_ORDER = [corruption_name(*corruption) for corruption in LEVELS]
+from experiments.studies.settings import LEVELS
 
 # (corruption, L, objective) -> the runs, one for each seed
 Groups = dict[tuple[str, int, str], list[RobustRun]]
@@ -16,12 +13,12 @@ Groups = dict[tuple[str, int, str], list[RobustRun]]
 
 def grouped(measured: Sequence[RobustRun]) -> Groups:
   """Group runs by corruption, number of layers and objective."""
-  groups = collections.defaultdict(list)
-  for one in measured:
-    data = one.run.configuration.data
-    name = corruption_name(data.corruption, data.corruption_level)
-    groups[name, num_layers(one), grouping.objective_name(one.run)].append(one)
-  return dict(groups)
+  return corruptions.grouped(
+      measured,
+      lambda one: (
+          corruptions.of_run(one.run), num_layers(one), grouping.objective_name(one.run),
+      ),
+  )
 
 
 def num_layers(one: RobustRun) -> int:
@@ -33,7 +30,7 @@ def of_runs(measured: Sequence[RobustRun]) -> str:
   """Return the table: for each corruption and depth, each objective's two errors."""
   groups = grouped(measured)
   objectives = sorted({objective for *_, objective in groups})
-  names = sorted({name for name, *_ in groups}, key=_rank)
+  names = corruptions.in_order((name for name, *_ in groups), LEVELS)
   head = ['training images', 'L']
   for objective in objectives:
     head += [f'{objective}: clean, %', 'corrupted, %']
@@ -46,10 +43,6 @@ def of_runs(measured: Sequence[RobustRun]) -> str:
       rows.append(row)
   seeds = sorted({one.run.seed for one in measured})
   return f'{markdown(head, rows)}\nSeeds: {", ".join(map(str, seeds))}\n'
-
-
-def _rank(name: str) -> tuple[int, str]:
-  return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
 
 
 def _errors(runs: Sequence[RobustRun]) -> tuple[str, str]:
