@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,6 +17,17 @@ _UNLABELED = -1
 _SEEDS = 2**31 - 1
 
 
+def _check_kind(y: Any) -> None:
+  """Raise a `ValueError` for names of classes with -1 among them, which NumPy makes a name, too."""
+  given = np.asarray(y, dtype=object).ravel()
+  strings = [label for label in given if isinstance(label, str)]
+  if strings and (len(strings) < len(given) or str(_UNLABELED) in strings):
+    raise ValueError(
+        'y: strings, and among them -1 or other numbers; allowed: numbers alone, -1 for none '
+        '(sklearn.preprocessing.LabelEncoder makes codes of names)'
+    )
+
+
 # Arrays of several axes are images and sequences.
 _CHECKS: dict[str, Any] = {'dtype': [np.float32, np.uint8], 'allow_nd': True}
 
@@ -25,6 +37,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
 
   In `y`, -1 stands for "no label", as in `sklearn.semi_supervised`. Labels of other types than
   numbers have no such value: give their codes. See `multiscale_inversion.fit` for what is trained.
+
+  `score` leaves observations without a label out, and so do scikit-learn's searches and
+  cross-validations that use it, which is their default. A scorer that is named, such as
+  `scoring='accuracy'`, would count each of them as an error.
 
   Parameters
   ----------
@@ -89,6 +105,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     Raises:
       ValueError: for wrong data or options.
     """
+    _check_kind(y)
     X, y = validate_data(self, X, y, **_CHECKS)
     check_classification_targets(y)
     has_label = np.ones(len(y), bool)
@@ -126,6 +143,25 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     check_is_fitted(self)
     X = validate_data(self, X, reset=False, **_CHECKS)
     return self.network_.predict_proba(X)
+
+  def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Return the accuracy in [0, 1] on the observations that have a label.
+
+    Args:
+      X: as in `fit`.
+      y: labels, shape [N]; -1 where there is none.
+      sample_weight: a weight for each observation, shape [N]; equal ones if None.
+
+    Raises:
+      ValueError: if no observation has a label, or for wrong data.
+    """
+    y = np.asarray(y)
+    has_label = y != _UNLABELED if np.issubdtype(y.dtype, np.number) else np.ones(len(y), bool)
+    if not has_label.any():
+      raise ValueError('y: no label (-1 means none); allowed: at least one to score by')
+    predicted = self.predict(X)
+    weights = None if sample_weight is None else np.asarray(sample_weight)[has_label]
+    return float(accuracy_score(y[has_label], predicted[has_label], sample_weight=weights))
 
   def _seed(self) -> int:
     if isinstance(self.random_state, int | np.integer):

@@ -41,6 +41,8 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> TrainedNetwor
     if seed is not None:
       raise UserError(f'{seed}; allowed: none for a file, which holds one network', 'seed')
     return network_file.read(path)
+  if not os.path.exists(path):
+    raise UserError(f"{path}: not there; allowed: a run's folder, or a saved network's file")
   return _of_run(RunFolder(path), seed)
 
 

@@ -37,6 +37,10 @@ class Registry(dict[str, Callable[..., Made]], Generic[Made]):
     """Return all names, in the order of their registration."""
     return tuple(self)
 
+  def is_own(self, name: str) -> bool:
+    """Return whether a name is the library's own, and no file has to register it."""
+    return name in self._own
+
   def __getitem__(self, name: str) -> Callable[..., Made]:
     """Return the constructor of a name; raise a `UserError` that lists the names otherwise."""
     if not isinstance(name, str) or name not in self:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from multiscale_inversion import networks, precision, quality
 from multiscale_inversion.data.normalization import normalize
-from multiscale_inversion.data.sources import image_list, images
+from multiscale_inversion.data.sources import image_list, images, labeled_images
 from multiscale_inversion.errors import UserError, WrongType, named_as_keys
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network
@@ -131,18 +132,27 @@ class TrainedNetwork:
       activations, reconstructions = self._in_parts(self._inversion, observations)
     return Inversion(activations, reconstructions, ())
 
-  def evaluate(self, observations: Observations, labels: np.ndarray) -> quality.Quality:
+  def evaluate(
+      self, observations: Observations, labels: np.ndarray | None = None
+  ) -> quality.Quality:
     """Compare the predictions with true classes; `print` the result for a table.
 
     Args:
-      observations: shape [N, ...], or image files; N at least 1, and it may be large.
+      observations: shape [N, ...], or image files; N at least 1, and it may be large. Without
+        `labels`, the path of a folder with a sub-folder for each class, or of a CSV file with the
+        columns `file` and `label`; where these have a part for testing, it alone counts.
       labels: positions in `class_names`, shape [N].
 
     Raises:
       UserError: if the observations have another shape, a file cannot be read, or the labels are
         not as described.
-      WrongType: if the observations are not real numbers.
+      WrongType: if the observations are not real numbers, or without labels not a path.
+
+    Warns:
+      UserWarning: for each image that is skipped, as it cannot be read.
     """
+    if labels is None:
+      observations, labels = self._read_labeled(observations)
     return quality.measure(self.predict_proba(observations), labels, self.class_names)
 
   def save(self, path: str | os.PathLike[str]) -> None:
@@ -194,6 +204,18 @@ class TrainedNetwork:
     if unreadable:
       raise UserError(': '.join(unreadable[0]))
     return found
+
+  def _read_labeled(self, path: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(path, str | os.PathLike):
+      raise WrongType(
+          f'labels: none beside a {type(path).__name__}; allowed: none beside the path of a folder '
+          'or of a CSV file, which name the classes'
+      )
+    with named_as_keys(data_dir='observations'):
+      found, labels, skipped = labeled_images.read(path, self.class_names, self.size_of_images())
+    for file, reason in skipped:
+      warnings.warn(f'{file}: {reason}', stacklevel=3)
+    return found, labels
 
   def size_of_images(self) -> tuple[int, int, int]:
     """Return (H, W, C) of the images that the network takes.

@@ -57,6 +57,26 @@ def test_labels_of_any_numbers_and_without_a_label():
   np.testing.assert_array_equal(estimator.predict_proba(x), same.predict_proba(x))
 
 
+def test_only_labels_are_scored():
+  x, y, some = blobs()
+  estimator = mi.SemiSupervisedClassifier(**SMALL).fit(x, some)
+  right = (estimator.predict(x) == y)[:30]
+  assert estimator.score(x, some) == pytest.approx(right.mean())
+  weights = np.arange(120.0)
+  weighted = np.sum(right * weights[:30]) / np.sum(weights[:30])
+  assert estimator.score(x, some, weights) == pytest.approx(weighted)
+  with pytest.raises(ValueError, match='no label'):
+    estimator.score(x, np.full(120, -1))
+
+
+@pytest.mark.parametrize('last', [-1, '-1', 2])
+def test_strings_have_no_value_for_no_label(last):
+  x, y, _ = blobs()
+  names = [*(f'class {label}' for label in y[:-1]), last]
+  with pytest.raises(ValueError, match='y: strings, and among them -1'):
+    mi.SemiSupervisedClassifier(**SMALL).fit(x, names)
+
+
 def test_strings():
   x, y, _ = blobs()
   names = np.array(['cat', 'dog', 'bird'])[y]

@@ -190,7 +190,7 @@ def test_errors(finished, tmp_path):
     return str(info.value)
 
   foreign = 'not the folder of a run'
-  assert f'{tmp_path}/absent: {foreign}' in message(tmp_path / 'absent')
+  assert f'{tmp_path}/absent: not there' in message(tmp_path / 'absent')
   assert f'{tmp_path}: {foreign}' in message(tmp_path)
   (tmp_path / 'config.json').write_text('{"seed": 1}')
   assert f'{tmp_path}/config.json: num_seeds is missing' in message(tmp_path)

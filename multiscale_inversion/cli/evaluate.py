@@ -22,7 +22,7 @@ from absl import flags
 from multiscale_inversion import loading, quality
 from multiscale_inversion.cli import compilation_cache
 from multiscale_inversion.cli import program as cli
-from multiscale_inversion.data.sources import image_folder, images
+from multiscale_inversion.data.sources import labeled_images
 from multiscale_inversion.errors import UserError, named_as_keys
 from multiscale_inversion.runs import build
 from multiscale_inversion.runs.display import show_skipped
@@ -69,24 +69,12 @@ def main(argv: list[str]) -> int:
 def _given(path: str, network: TrainedNetwork) -> tuple[np.ndarray, np.ndarray]:
   """Read the images of a folder or a CSV file that have a label."""
   with named_as_keys(data_dir='IMAGES'):
-    entries, skipped = image_folder.find(os.path.expanduser(path))
-  known = {name: index for index, name in enumerate(network.class_names)}
-  tested = [entry for entry in entries if entry.is_test] or entries
-  tested = [entry for entry in tested if entry.label is not None]
-  for entry in tested:
-    if entry.label not in known:
-      raise UserError(
-          f'{entry.path}: of class {entry.label}; allowed: {", ".join(network.class_names)}'
-      )
-  height, width, channels = network.size_of_images()
-  found, positions, unreadable = images.read_all(
-      [entry.path for entry in tested], (height, width), channels
-  )
-  show_skipped([*skipped, *unreadable])
-  if not len(found):
-    raise UserError(f'{path}: no image that has a label and can be read; allowed: at least one')
+    found, labels, skipped = labeled_images.read(
+        path, network.class_names, network.size_of_images()
+    )
+  show_skipped(skipped)
   print(f'{path}: {len(found)} images with a label', file=sys.stderr)
-  return found, np.array([known[tested[index].label or ''] for index in positions])
+  return found, labels
 
 
 def _of_run(workdir: str) -> tuple[np.ndarray, np.ndarray]:

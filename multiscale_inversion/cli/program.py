@@ -47,11 +47,12 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
     UserError: for whatever is wrong in them.
   """
   given = overrides.split(argv)
+  if given.data is not None and not needs_config:
+    raise UserError('--data: not a flag of this program; allowed: see --help')
+  _check_names(given.rest, needs_config)
   if not given.file and (needs_config or given.file == ''):
     or_data = '--data=DIR, or --config with ' if needs_config else ''
     raise UserError(f'--config: missing; allowed: {or_data}{_allowed_configs()}')
-  if given.data is not None and not needs_config:
-    raise UserError('--data: not a flag of this program; allowed: see --help')
   name, *rest = given.rest
   if given.file:
     known = flatten(_load(given.file))
@@ -67,33 +68,57 @@ def parse(argv: list[str], needs_config: bool = True) -> list[str]:
   return rest
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-  """Parse the flags that this project's modules define, and no library's.
+def _check_names(argv: list[str], with_data: bool) -> None:
+  """Check the flags' names, without a look at their values.
 
-  Returns:
-    The remaining arguments.
+  Args:
+    argv: the program's name and its arguments, but for those of the configuration.
+    with_data: whether the program takes --data, too.
 
   Raises:
-    UserError: for an unknown flag or a wrong value.
+    UserError: for an unknown flag.
   """
+  own = _own_flags()
+  names = sorted([*own, *['data'] * with_data])
+  allowed = ', '.join(f'--{name}' for name in names)
+  for argument in argv[1 : argv.index('--') if '--' in argv else None]:
+    refused = _REFUSED.match(argument)
+    if refused:
+      raise UserError(f"Unknown command line flag '{refused[1]}'; allowed: {allowed}")
+  try:
+    own(argv)
+  except flags.UnrecognizedFlagError as error:
+    close = suggestion(f'--{error.flagname}', [f'--{name}' for name in names])
+    raise UserError(
+        f"Unknown command line flag '{error.flagname}'{close}; allowed: {allowed}"
+    ) from error
+  except (flags.Error, TypeError, ValueError, OSError):
+    pass  # A wrong value; `_parse_flags` says which.
+
+
+def _own_flags() -> flags.FlagValues:
+  """Return the flags that this project's modules define, and no library's, as not given."""
   own = flags.FlagValues()
   for name in flags.FLAGS:
     module = flags.FLAGS.find_module_defining_flag(name) or ''
     if module in ('__main__', sys.argv[0]) or module.split('.')[0] in _OWN:
       flags.FLAGS[name].unparse()
       own[name] = flags.FLAGS[name]
-  allowed = ', '.join(f'--{name}' for name in sorted(own))
-  for argument in argv[1 : argv.index('--') if '--' in argv else None]:
-    refused = _REFUSED.match(argument)
-    if refused:
-      raise UserError(f"Unknown command line flag '{refused[1]}'; allowed: {allowed}")
+  return own
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parse the program's flags, whose names are known.
+
+  Returns:
+    The remaining arguments.
+
+  Raises:
+    UserError: for a wrong value.
+  """
+  own = _own_flags()
   try:
     rest = own(argv)
-  except flags.UnrecognizedFlagError as error:
-    close = suggestion(f'--{error.flagname}', [f'--{name}' for name in own])
-    raise UserError(
-        f"Unknown command line flag '{error.flagname}'{close}; allowed: {allowed}"
-    ) from error
   except (flags.Error, TypeError, ValueError, OSError) as error:
     raise UserError(_in_plain_words(str(error), own)) from error
   flags.FLAGS.mark_as_parsed()
@@ -113,6 +138,9 @@ def _in_plain_words(message: str, known: flags.FlagValues) -> str:
 
 def _taken(flag: flags.Flag) -> str:
   """Return words for the values that a flag takes."""
+  choices = getattr(flag.parser, 'enum_values', None)
+  if choices:
+    return ', '.join(choices)
   return flag.parser.syntactic_help or ('true or false' if flag.boolean else 'a value')
 
 
@@ -124,9 +152,10 @@ def _load(named: str) -> ConfigDict:
   file, *argument = _path_and_word(named)
   if not os.path.isfile(file):
     there = 'it is no regular file' if os.path.exists(file) else 'it is not there'
+    close = suggestion(file, [*_own_configs(), *_of_checkout()])
     raise UserError(
-        f'--config: no file {file}: {there} (looked for as {os.path.abspath(file)}); allowed: '
-        f'{_allowed_configs()}'
+        f'--config: no file {file}: {there} (looked for as {os.path.abspath(file)}){close}; '
+        f'allowed: {_allowed_configs()}'
     )
   folder = os.path.dirname(os.path.abspath(file))
   if folder not in sys.path:
@@ -281,14 +310,16 @@ def _own_configs() -> list[str]:
 
 
 def _allowed_configs() -> str:
-  """Return the configuration files of `experiments/`, if there are any, and the library's own.
+  """Return the library's own configurations and, in a checkout, the files of `experiments/`."""
+  own, files = ', '.join(_own_configs()), ', '.join(_of_checkout())
+  return f'{own}; or {files}' if files else f'{own}, or a file of yours'
 
-  In a checkout, the former are named with the folder that they are relative to.
-  """
-  own = ', '.join(_own_configs())
+
+def _of_checkout() -> list[str]:
+  """Return the configuration files of `experiments/`; none unless called in the checkout."""
   folder = os.path.join(_ROOT, 'experiments')
-  if not os.path.isdir(folder):
-    return f'{own}, or a file of yours'
+  if not os.path.isdir(folder) or not os.path.samefile('.', _ROOT):
+    return []
   names = []
   for name in sorted(os.listdir(folder)):
     path = os.path.join(folder, name)
@@ -296,5 +327,4 @@ def _allowed_configs() -> str:
       with open(path, encoding='utf-8') as file:
         if _MAKES_CONFIG.search(file.read()):
           names.append(f'experiments/{name}')
-  elsewhere = '' if os.path.samefile('.', _ROOT) else f', in {_ROOT}'
-  return f'{own}; or {", ".join(names)}{elsewhere}'
+  return names

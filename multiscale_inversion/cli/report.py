@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
   print(_table([_COLUMNS, *(_row(folder, run) for folder, run in runs)]))
   different = _differences([run for _, run in runs])
   if different:
-    print(f'\nDifferent, too: {"; ".join(different)}')
+    print('\n'.join(['', 'The configurations also differ in:', '', *different]))
   return 0
 
 
@@ -88,12 +88,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _differences(runs: Sequence[FinishedRun]) -> list[str]:
-  """Return the keys in which the configurations differ, with their values."""
+  """Return a list in Markdown of the keys in which the configurations differ."""
   flat = [flatten(run.configuration) for run in runs]
   keys = sorted({key for one in flat for key in one} - {*_SHOWN})
   found = []
   for key in keys:
     values = list(dict.fromkeys(str(one.get(key)) for one in flat))
     if len(values) > 1:
-      found.append(f'{key} is {" or ".join(values)}')
+      found.append(f'- {key}: {" or ".join(values)}')
   return found

@@ -28,6 +28,7 @@ from multiscale_inversion.cli import program as cli
 from multiscale_inversion.cli.main import NAME
 from multiscale_inversion.cli.stopping import StopRequest
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.networks.registry import is_own
 from multiscale_inversion.runs.finished import FinishedRun
 from multiscale_inversion.runs.loop import Diverged, Interrupted, train_and_evaluate
 
@@ -62,9 +63,20 @@ def main(argv: list[str]) -> int:
     return 1
   if not parallel.is_main_process():
     return 0
-  print(f'next: {" ".join(_program_of("predict"))} --workdir={workdir} IMAGE...', file=sys.stderr)
+  print(f'next: {_next_command(finished, workdir)}', file=sys.stderr)
   print(last_line(finished, workdir))
   return 0
+
+
+def _next_command(run: FinishedRun, workdir: str) -> str:
+  """Return the command that uses the network: on image files, or on the data set's test images."""
+  flags_of_network = [f'--workdir={shlex.quote(workdir)}']
+  if not is_own(run.network):
+    flags_of_network.append(f'--config={shlex.quote(cli.config_file(sys.argv))}')
+  if run.dataset == 'folder':
+    return ' '.join([*_program_of('predict'), *flags_of_network, 'IMAGE...'])
+  command = 'report' if run.test_error is None else 'evaluate'
+  return ' '.join([NAME, command, *flags_of_network])
 
 
 def _program_of(command: str) -> list[str]:

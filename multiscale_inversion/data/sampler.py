@@ -41,7 +41,7 @@ class Sampler:
       raise UserError(f'{self.num_labeled}; allowed: at least 1', 'num_labeled')
     if self.num_unlabeled < 1:
       raise UserError(
-          f'all {self.num_labeled} training images are labeled, and none is left unlabeled; '
+          f'all {self.num_labeled} training images have a label, so there are no unlabeled ones; '
           'allowed: fewer, or unlabeled=all',
           'num_labeled',
           mentions=('unlabeled',),

@@ -29,6 +29,7 @@ _NETWORKS: Registry[Network] = Registry(
 )
 
 names, options, defaults = _NETWORKS.names, _NETWORKS.options, _NETWORKS.defaults
+is_own = _NETWORKS.is_own
 
 
 def register(name: str, network: type[Network]) -> None:

@@ -22,6 +22,10 @@ from multiscale_inversion.text import one_line
 _PLAIN_SECONDS = 10.0
 _SHOWN = 10  # skipped files, and classes
 _LONGEST_NAME = 30  # characters
+_LEGEND = (
+    'shown, in the loss or not: CE, cross-entropy of labeled images; E, entropy of unlabeled ones; '
+    'R, reconstruction error'
+)
 
 
 def show_data(dataset: Dataset, sampler: Sampler, labeled: np.ndarray) -> None:
@@ -60,12 +64,16 @@ def describe_data(dataset: Dataset, sampler: Sampler, labeled: np.ndarray) -> li
       f'{dataset.name}: {sampler.num_labeled} labeled, {sampler.num_unlabeled} unlabeled, '
       f'{len(dataset.test_labels)} test images; {len(names)} classes'
   )
-  return [head, *lines, *more]
+  shape = dataset.train_images.shape[1:]
+  sequences = [f'  each is a sequence of {shape[0]} steps with {shape[1]} features; images have a '
+               'third axis, of channels'] if len(shape) == 2 else []
+  return [head, *sequences, *lines, *more]
 
 
 def show_objective(config: ConfigDict) -> None:
-  """Write to standard error why the loss may be negative, where it may."""
+  """Write to standard error what the losses are called, and where the loss may be negative."""
   section = config.objective
+  print(_LEGEND, file=sys.stderr, flush=True)
   if section.unlabeled == 'information' and section.name != 'supervised':
     print(
         'the loss contains information (E less the entropy of the mean prediction), and so may be '
@@ -115,15 +123,14 @@ class Status(NamedTuple):
   test_error: float | None
   steps_per_second: float | None
 
-  def losses(self) -> str:
-    """Return the test error and the losses in one line, so that a narrow one shows the error."""
+  def losses(self) -> list[str]:
+    """Return the test error, if there is one yet, and the losses."""
     names = {'train/loss': 'loss', 'train/cross_entropy': 'CE', 'train/entropy': 'E'}
     names['train/reconstruction'] = 'R'
     parts = [] if self.test_error is None else [f'test error {self.test_error:.2f} %']
-    parts += [
+    return parts + [
         f'{short} {self.scalars[name]:.4g}' for name, short in names.items() if name in self.scalars
     ]
-    return '  '.join(parts)
 
   def speed(self) -> str:
     """Return the steps per second and the time left; empty before they are known."""
@@ -150,7 +157,7 @@ def _while_written(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class Terminal:
-  """Redraw a bar and a line of losses in place; both fit in 80 columns."""
+  """Redraw a bar and the losses in place, in as many lines as a narrow terminal needs."""
 
   def __init__(self):
     self._bar = Progress(
@@ -163,6 +170,11 @@ class Terminal:
     self._task = self._bar.add_task('', total=1, epochs='compiling', speed='')
     self._live = Live(self._bar, console=Console(stderr=True))
     self._live.start()
+
+  @_while_written
+  def show_resumption(self, step: int, num_steps: int) -> None:
+    """Print above the bar that the run goes on."""
+    self._live.console.print(_resuming(step, num_steps), highlight=False)
 
   @_while_written
   def show_compilation(self, seconds: float) -> None:
@@ -180,7 +192,8 @@ class Terminal:
         epochs=status.epochs(),
         speed=status.speed(),
     )
-    self._live.update(Group(self._bar, Text('  ' + status.losses(), no_wrap=True)))
+    lines = _in_lines(status.losses(), self._live.console.width)
+    self._live.update(Group(self._bar, *(Text(line, no_wrap=True) for line in lines)))
 
   @_while_written
   def close(self) -> None:
@@ -195,6 +208,11 @@ class Plain:
     self._shown = 0.0
 
   @_while_written
+  def show_resumption(self, step: int, num_steps: int) -> None:
+    """Print that the run goes on."""
+    print(_resuming(step, num_steps), file=sys.stderr, flush=True)
+
+  @_while_written
   def show_compilation(self, seconds: float) -> None:
     """Print that the program is being compiled, and about how long it takes."""
     print(_compiling(seconds), file=sys.stderr, flush=True)
@@ -206,7 +224,7 @@ class Plain:
     if final or now - self._shown >= _PLAIN_SECONDS:
       self._shown = now
       head = f'{status.epochs()}  step {status.step}/{status.num_steps}'
-      parts = filter(None, (head, status.losses(), status.speed()))
+      parts = filter(None, (head, *status.losses(), status.speed()))
       print('  '.join(parts), file=sys.stderr, flush=True)
 
   @_while_written
@@ -216,6 +234,9 @@ class Plain:
 
 class Nothing:
   """Show nothing, in all processes but the first."""
+
+  def show_resumption(self, step: int, num_steps: int) -> None:
+    """Show nothing."""
 
   def show_compilation(self, seconds: float) -> None:
     """Show nothing."""
@@ -238,6 +259,20 @@ def create() -> Display:
   """
   dumb = os.environ.get('TERM', 'dumb') in ('dumb', 'unknown') or 'JPY_PARENT_PID' in os.environ
   return Terminal() if sys.stderr.isatty() and not dumb else Plain()
+
+
+def _in_lines(parts: Sequence[str], width: int) -> list[str]:
+  """Return lines of whole parts, each at most `width` characters long if its parts are."""
+  lines = ['']
+  for part in parts:
+    if lines[-1] and len(lines[-1]) + 2 + len(part) > width:
+      lines.append('')
+    lines[-1] += f'  {part}'
+  return lines
+
+
+def _resuming(step: int, num_steps: int) -> str:
+  return f'resuming at step {step} of {num_steps}'
 
 
 def _compiling(seconds: float) -> str:

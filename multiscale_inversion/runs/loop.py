@@ -175,6 +175,8 @@ class _Run:
       lost = num_records - self._writers.num_records
       warnings.warn(f'{folder.metrics_file()}: {lost} records are lost', stacklevel=1)
     self._display = shown
+    if found is not None:
+      shown.show_resumption(self._step, self._num_steps)
 
   def _restored(self, like: Any) -> Checkpoint | None:
     """Restore the checkpoint from which to go on, and prepare the folder for later ones."""

@@ -377,10 +377,11 @@ def make_status(**changes):
 
 def test_details():
   assert make_status().epochs() == 'epoch 1.25/400'
-  assert make_status().losses() == 'test error 23.46 %  loss 0.7346  CE 0.5  E 1.25  R 0.0625'
+  losses = ['loss 0.7346', 'CE 0.5', 'E 1.25', 'R 0.0625']
+  assert make_status().losses() == ['test error 23.46 %', *losses]
   assert make_status().speed() == '12.3 steps/s  17 h 57 min left'
-  assert make_status(test_error=None).losses() == 'loss 0.7346  CE 0.5  E 1.25  R 0.0625'
-  assert make_status(scalars={}, test_error=None).losses() == ''
+  assert make_status(test_error=None).losses() == losses
+  assert make_status(scalars={}, test_error=None).losses() == []
   assert make_status(steps_per_second=None).speed() == ''
   assert make_status(steps_per_second=1234.5).speed().startswith('1234 steps/s')
 
@@ -392,6 +393,16 @@ def test_details():
 def test_time_left(seconds, text):
   status = make_status(step=0, num_steps=round(seconds * 10), steps_per_second=10.0)
   assert status.speed() == f'10 steps/s  {text} left'
+
+
+def test_a_narrow_terminal_shows_all_losses_in_more_lines():
+  parts = make_status().losses()
+  assert display._in_lines(parts, 80) == ['  ' + '  '.join(parts)]
+  assert display._in_lines(parts, 36) == [
+    '  test error 23.46 %  loss 0.7346', '  CE 0.5  E 1.25  R 0.0625'
+  ]
+  assert display._in_lines(parts, 5) == [f'  {part}' for part in parts]
+  assert display._in_lines([], 80) == ['']
 
 
 def test_plain_lines_come_every_ten_seconds(monkeypatch, capsys):
@@ -415,17 +426,17 @@ shown.close()
 '''
 
 
-@pytest.mark.parametrize('columns', [80, 120])
+@pytest.mark.parametrize('columns', [45, 80, 120])
 def test_width_of_the_terminal(columns, environment):
   status, output = on_terminal([sys.executable, '-c', SHOW], environment, columns)
   assert status == 0, output
   states = plain(output)
   assert max(map(len, states)) <= columns
-  losses = [state for state in states if '0.7346' in state][-1]
-  bar = [state for state in states if 'steps/s' in state][-1]
+  losses = ' '.join(states)
+  bar = [state for state in states if 'epoch' in state][-1]
   for part in ('0.5123', '1.251', '0.06251', '23.46 %'):
     assert part in losses
-  for part in ('epoch 1.25/400', '0%', '12.3 steps/s', 'left'):
+  for part in ('epoch 1.25/400', '0%', '12.3 steps/s', 'left') if columns >= 80 else ():
     assert part in bar
 
 

@@ -134,6 +134,34 @@ def test_evaluates_and_reports(place, call, tmp_path):
   assert cells[6] == f'{summary["test_error"]:.2f}'
 
 
+def test_evaluates_a_folder_in_python(place):
+  where, _ = place
+  network = mi.load(where / 'runs' / 'images')
+  paths = [*(where / 'images').glob('c*/*.png')]
+  labels = np.array([int(path.parent.name[1]) for path in paths])
+  measured = network.evaluate(where / 'images')
+  np.testing.assert_array_equal(measured.confusion, network.evaluate(paths, labels).confusion)
+  with pytest.raises(TypeError, match='labels: none beside a list; allowed: none beside the path'):
+    network.evaluate(paths)
+  with pytest.raises(mi.UserError, match='observations: gone: no such folder or file'):
+    network.evaluate('gone')
+
+
+def test_reports_what_no_column_shows(place, call, tmp_path):
+  where, _ = place
+  for name in ('a', 'b'):
+    shutil.copytree(where / 'runs' / 'images', tmp_path / 'runs' / name)
+  changed = tmp_path / 'runs' / 'b' / 'summary.json'
+  record = json.loads(changed.read_text())
+  rate = record['config']['learning_rate']
+  record['config']['learning_rate'] = 0.5
+  changed.write_text(json.dumps(record))
+  lines = call(tmp_path, 'report', 'runs').stdout.splitlines()
+  assert lines[-4:] == [
+    '', 'The configurations also differ in:', '', f'- learning_rate: {rate} or 0.5'
+  ]
+
+
 def test_a_folder_of_any_name_is_one_cell_of_a_report(place, call, tmp_path):
   where, _ = place
   shutil.copytree(where / 'runs' / 'images', tmp_path / 'runs' / 'a|b\nc')
@@ -153,7 +181,8 @@ def test_exports(place, call, tmp_path):
 
 
 def test_a_configuration_by_name_and_one_with_a_module_beside_it(call, tmp_path):
-  call(tmp_path, 'train', '--config=digits_50', *FEW)
+  done = call(tmp_path, 'train', '--config=digits_50', *FEW)
+  assert 'next: multiscale-inversion evaluate --workdir=runs/digits_50\n' in done.stderr
   assert json.loads((tmp_path / 'runs' / 'digits_50' / 'summary.json').read_text())
   (tmp_path / 'mine').mkdir()
   (tmp_path / 'mine' / 'beside.py').write_text('STEPS = 1\n')
@@ -163,6 +192,22 @@ def test_a_configuration_by_name_and_one_with_a_module_beside_it(call, tmp_path)
   )
   call(tmp_path, 'train', '--config=mine/config.py', *FEW[1:], '--workdir=own')
   assert json.loads((tmp_path / 'own' / 'summary.json').read_text())['num_steps'] == 1
+
+
+def test_the_next_command_names_the_file_of_an_own_network(call, tmp_path):
+  (tmp_path / 'mine.py').write_text(
+    'from multiscale_inversion import networks\n'
+    'from multiscale_inversion.configs import digits_50\n'
+    'from multiscale_inversion.networks.mlp import MLP\n\n\n'
+    'class Mine(MLP):\n  pass\n\n\n'
+    "networks.register('mine', Mine)\n\n\n"
+    "def get_config():\n  config = digits_50.get_config()\n  config.network = {'name': 'mine'}\n"
+    '  return config\n'
+  )
+  done = call(tmp_path, 'train', '--config=mine.py', '--config.num_steps=1', '--workdir=own')
+  proposed = 'evaluate --workdir=own --config=mine.py'
+  assert f'next: multiscale-inversion {proposed}\n' in done.stderr
+  assert call(tmp_path, *proposed.split()).stdout.startswith('error ')
 
 
 def test_help_and_version(call, tmp_path):
@@ -180,9 +225,13 @@ def test_help_and_version(call, tmp_path):
   (['train', '--data'], '--data: missing; allowed: a folder of images, or a CSV file'),
   (['train', '--data=gone'], 'data.data_dir: '),
   (['train', '--config=digits_5'], '--config: no file digits_5: it is not there'),
+  (['train', '--config=digits_500'], ', nearest digits_50; allowed: digits_50, folder, mnist_50'),
+  (['train', '--dta=images'], "Unknown command line flag 'dta', nearest --data; allowed: --config"),
+  (['predict', '--dta=images'], "Unknown command line flag 'dta'; allowed: --config"),
   (['predict', '--data=images', 'a.png'], '--data: not a flag of this program'),
   (['predict', 'a.png'], '--workdir: missing'),
-  (['predict', '--workdir=runs/images', '--format=xml', 'a.png'], 'flag --format=xml'),
+  (['predict', '--workdir=runs/images', '--format=xml', 'a.png'],
+   'flag --format=xml; allowed: text, csv, json'),
   (['predict', '--workdir=runs/images', 'runs'], 'runs: no image; allowed: files that end in'),
   (['evaluate', '--workdir=runs/images', 'gone'], 'IMAGES: gone: no such folder or file'),
   (['evaluate', '--workdir=runs/images', 'images', 'more'], 'more: one too many'),

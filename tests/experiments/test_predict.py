@@ -249,6 +249,10 @@ def test_a_table_says_what_was_read():
   many = dataset._replace(class_names=tuple('abcdefghijklm'))
   lines = display.describe_data(many, sampler, labeled)
   assert lines[-2:] == ['  j            0       0     0', '  and 3 more']
+  sequences = dataset._replace(train_images=np.zeros((7, 5, 2), np.float32))
+  assert display.describe_data(sequences, sampler, labeled)[1] == (
+    '  each is a sequence of 5 steps with 2 features; images have a third axis, of channels'
+  )
 
 
 # Names of pictures, and where they go.

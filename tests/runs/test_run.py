@@ -256,7 +256,7 @@ def test_interrupted_run(interrupted):
   assert [record['step'] for record in records_of(interrupted)] == [3, 4]
 
 
-def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypatch):
+def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypatch, capsys):
   workdir = shutil.copytree(interrupted, tmp_path / 'run')
   _, notes = checkpoint(workdir, start)
   loops = watch(monkeypatch, '_steps')
@@ -265,6 +265,7 @@ def test_resumed_is_uninterrupted(interrupted, whole, start, tmp_path, monkeypat
   check_same_run(workdir, whole, start)
   assert without_time(summary) == without_time(whole['summary'])
   assert summary['wall_time_s'] > round(notes['wall_time_s'], 2)  # the time before counts
+  assert '\nresuming at step 5 of 10\n' in capsys.readouterr().err
   (loop,) = loops
   assert loop.last_arguments == [2, 1, 2]
   assert loop.compilations() == 1
