@@ -113,18 +113,18 @@ def test_mnist_with_fifty_labels():
   apart, uncertainty = paired(whole, multiscale)
   says(
     RESULTS_PAGE,
-    f'Multiscale makes {mean(multiscale):.2f} % errors where information alone makes '
-    f'{mean(alone):.2f} %, the supervised loss {mean(supervised):.2f} % and the paper\'s entropy '
-    f'alone {mean(of_paper):.2f} %',
+    f'The error of multiscale is {mean(multiscale):.2f} %, that of information alone '
+    f'{mean(alone):.2f} %, of the supervised loss {mean(supervised):.2f} % and the paper\'s '
+    f'entropy alone {mean(of_paper):.2f} %',
     f'{apart:.2f} points above multiscale, with a standard error of {uncertainty:.2f} '
     f'(p = {p_value(whole, multiscale):.2g})',
-    f'it makes {mean(multiscale):.0f} % errors where the supervised loss makes '
+    f'its error is {mean(multiscale):.0f} % where that of the supervised loss is '
     f'{mean(supervised):.0f} %',
   )
   says(
     ROOT / 'README.md',
-    f'MNIST with 50 labels multiscale makes {mean(multiscale):.2f} % errors, `global` '
-    f'{mean(whole):.2f} % and labels alone {mean(supervised):.2f} %',
+    f'MNIST with 50 labels the error of multiscale is {mean(multiscale):.2f} %, of `global` '
+    f'{mean(whole):.2f} % and of labels alone {mean(supervised):.2f} %',
   )
   # The input's loss. The mean square of MNIST's normalized images is 0.128; no test needs the data.
   ends = {
@@ -154,11 +154,12 @@ def test_fashion_mnist_with_fifty_labels():
   apart, uncertainty = paired(supervised, whole)
   says(
     RESULTS_PAGE,
-    f'{mean(multiscale):.2f} % errors by multiscale, {mean(whole):.2f} % by the global loss and '
-    f'{mean(errors["entropy"]):.2f} % by information without any reconstruction, where labels '
-    f'alone make {mean(supervised):.2f} %',
+    f'an error of {mean(multiscale):.2f} % by multiscale, {mean(whole):.2f} % by the global loss '
+    f'and {mean(errors["entropy"]):.2f} % by information without any reconstruction, where that of '
+    f'labels alone is {mean(supervised):.2f} %',
     f'global loss is {apart:.2f} ± {uncertainty:.2f} points below labels alone',
-    f'multiscale makes {mean(multiscale):.0f} % errors and labels alone {mean(supervised):.0f} %',
+    f'the error of multiscale is {mean(multiscale):.0f} % and that of labels alone '
+    f'{mean(supervised):.0f} %',
   )
 
 
@@ -170,9 +171,9 @@ def test_mnist_with_other_numbers_of_labels():
   assert mean(twenty['global']) < mean(twenty['multiscale'])
   says(
     RESULTS_PAGE,
-    f'With 100 labels multiscale makes {best} % errors where the global loss makes {whole} %, '
-    f'information alone {alone} % and labels alone {supervised} %',
-    f'it makes {mean(twenty["multiscale"]):.2f} % and the global loss '
+    f'With 100 labels the error of multiscale is {best} %, that of the global loss {whole} %, '
+    f'of information alone {alone} % and of labels alone {supervised} %',
+    f'it is {mean(twenty["multiscale"]):.2f} %, and that of the global loss '
     f'{mean(twenty["global"]):.2f} %',
   )
 
@@ -185,7 +186,8 @@ def test_fashion_mnist_with_five_hundred_labels():
   lead, uncertainty = paired(supervised, multiscale)
   says(
     RESULTS_PAGE,
-    f'Multiscale makes {mean(multiscale):.2f} % errors, labels alone {mean(supervised):.2f} %: '
+    f'The error of multiscale is {mean(multiscale):.2f} %, of labels alone '
+    f'{mean(supervised):.2f} %: '
     f'{lead:.2f} ± {uncertainty:.2f} points apart',
   )
 
@@ -207,7 +209,7 @@ def test_digits_on_fresh_seeds():
   gain, _ = paired(errors['supervised'], errors['entropy'])
   says(
     RESULTS_PAGE,
-    f'multiscale makes {mean(multiscale):.2f} % errors, and here its lead over the global loss, '
+    f'the error of multiscale is {mean(multiscale):.2f} %, and here its lead over the global loss, '
     f'{apart:.2f} points, is beyond chance',
     f'it gains {gain:.2f} points on one set of eight seeds and nothing beyond chance on the other',
   )

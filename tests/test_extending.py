@@ -13,13 +13,16 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
 CODES = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)
-INVERT = CODES[0]  # no file
-EXAMPLES = {re.match(r'"""(\w+\.py)', code)[1]: code for code in CODES[1:]}
+EXAMPLES = {
+  found[1]: code for code in CODES if (found := re.match(r'"""(\w+\.py)', code))
+}
+(INVERT,) = (code for code in CODES if code not in EXAMPLES.values())
 SCRIPT = EXAMPLES.pop('my_nnx.py')  # the others are configuration files
 SMALL = [
   '--config.num_epochs=2', '--config.batch_size=300', '--config.eval_batch_size=250',
 ]
-MORE = {'my_module.py': ['--config.network.width=4']}  # convolutions without XLA's optimization
+# Convolutions without XLA's optimization.
+MORE = {name: ['--config.network.width=4'] for name in ('small_logits.py', 'my_module.py')}
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +58,7 @@ def test_the_inverse_of_a_network(capsys, little_optimization):
 
 def test_all_examples_are_here():
   assert list(EXAMPLES) == [
-    'my_loss.py', 'my_memory.py', 'my_network.py', 'my_module.py', 'my_data.py'
+    'small_logits.py', 'my_loss.py', 'my_memory.py', 'my_network.py', 'my_module.py', 'my_data.py'
   ]
 
 

@@ -39,7 +39,7 @@ def main() -> None:
   if command not in _COMMANDS:
     close = _nearest(command)
     print(
-        f'error: {command!r} is no command{close}; allowed: {", ".join(_COMMANDS)}, --version, '
+        f'error: unknown command {command!r}{close}; allowed: {", ".join(_COMMANDS)}, --version, '
         '--help',
         file=sys.stderr,
     )

@@ -220,7 +220,7 @@ def test_help_and_version(call, tmp_path):
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-  (['trian'], "'trian' is no command, nearest train; allowed: train, "),
+  (['trian'], "unknown command 'trian', nearest train; allowed: train, "),
   (['train'], '--config: missing; allowed: --data=DIR, or --config with digits_50, folder, mnist'),
   (['train', '--data'], '--data: missing; allowed: a folder of images, or a CSV file'),
   (['train', '--data=gone'], 'data.data_dir: '),
