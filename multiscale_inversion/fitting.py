@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from multiscale_inversion import loading, recipes
 from multiscale_inversion.data.dataset import Dataset
 from multiscale_inversion.data.registry import ARRAYS
-from multiscale_inversion.errors import UserError, WrongType, check_options
+from multiscale_inversion.errors import UserError, WrongType, check_options, is_whole
 from multiscale_inversion.options import options_of
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.callbacks import Callback
@@ -40,6 +40,7 @@ def fit(
     *,
     unlabeled: Any = None,
     test: tuple[Any, Any] | None = None,
+    validation: tuple[Any, Any] | int = 0,
     network: Named | None = None,
     objective: Named = 'multiscale',
     recipe: str = recipes.FEW_LABELS,
@@ -65,6 +66,9 @@ def fit(
       as unlabeled ones, too.
     test: observations and their labels, to measure the error on after each epoch; nothing is chosen
       by it.
+    validation: observations and their labels, or how many of the labeled ones to hold out of the
+      training. `keep_best=True` returns the network with the lowest error on them in place of the
+      last one, and `patience=N` ends the training after N evaluations without a lower one.
     network: the network's name, or a mapping of `name` and the network's options, such as
       `{'name': 'resnet', 'width': 32}`; unless given, `cnn_1d` for sequences, `mlp` for
       features, and for images `resnet` with two blocks a group and a width of 32.
@@ -94,8 +98,12 @@ def fit(
     >>> fit(x, labels, num_steps=20, network={'name': 'mlp', 'width': 8}, progress=False)
     TrainedNetwork(mlp, 218 parameters, observations of 3, 2 classes, step 20)
   """
-  dataset = _dataset(images, labels, unlabeled, test, class_names)
+  num_validation = int(cast(int, validation)) if is_whole(validation) else None
+  parts = {'test': test, 'validation': validation if num_validation is None else None}
+  dataset = _dataset(images, labels, unlabeled, parts, class_names)
   config = _config(dataset, network, objective, options)
+  if num_validation is not None:
+    config.data.num_validation = num_validation
   config.recipe, config.seed = recipe, seed
   with contextlib.ExitStack() as stack:
     if workdir is None:
@@ -108,7 +116,11 @@ def fit(
 
 
 def _dataset(
-    images: Any, labels: Any, unlabeled: Any, test: Any, class_names: Sequence[str] | None
+    images: Any,
+    labels: Any,
+    unlabeled: Any,
+    parts: Mapping[str, Any],
+    class_names: Sequence[str] | None,
 ) -> Dataset:
   """Return the data set; `data.dataset.check` checks what is not checked here."""
   train_images, train_labels = _observations(images, 'images'), _labels(labels, 'labels')
@@ -123,13 +135,16 @@ def _dataset(
     train_images = np.concatenate([train_images, more])
     train_labels = np.concatenate([train_labels, np.full(len(more), -1, train_labels.dtype)])
   names = _class_names(train_labels, class_names)
-  test_images, test_labels = train_images[:0], train_labels[:0]
-  if test is not None:
-    if not isinstance(test, tuple | list) or len(test) != 2:
-      raise WrongType(f'test: a {type(test).__name__}; allowed: a pair of images and labels')
-    test_images, test_labels = _observations(test[0], 'test'), _labels(test[1], 'test')
-    _check_same_shape(test_images, train_images, 'test')
-  return Dataset(ARRAYS, train_images, train_labels, test_images, test_labels, names)
+  more_arrays: dict[str, Any] = {}
+  for part, given in parts.items():
+    found, its_labels = train_images[:0], train_labels[:0]
+    if given is not None:
+      if not isinstance(given, tuple | list) or len(given) != 2:
+        raise WrongType(f'{part}: a {type(given).__name__}; allowed: a pair of images and labels')
+      found, its_labels = _observations(given[0], part), _labels(given[1], part)
+      _check_same_shape(found, train_images, part)
+    more_arrays |= {f'{part}_images': found, f'{part}_labels': its_labels}
+  return Dataset(ARRAYS, train_images, train_labels, class_names=names, **more_arrays)
 
 
 def _observations(given: Any, what: str) -> np.ndarray:

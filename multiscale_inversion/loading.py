@@ -1,6 +1,7 @@
 """Load a trained network: from a run's folder, from a file, or one that the library brings."""
 
 import os
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import network_file, trained
-from multiscale_inversion.checkpoints import Checkpoints
+from multiscale_inversion.checkpoints import Checkpoint, Checkpoints
 from multiscale_inversion.errors import UserError, check_choice
 from multiscale_inversion.networks.base import Network
 from multiscale_inversion.runs.folder import RunFolder
@@ -21,7 +22,8 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> TrainedNetwor
   """Load a network from a file that `TrainedNetwork.save` wrote, or from a run's folder.
 
   Of a folder it is the network that the run evaluates, from the latest checkpoint: if the objective
-  averages parameters, the averaged ones with their batch statistics. The run may be unfinished, and
+  averages parameters, the averaged ones with their batch statistics; with `keep_best`, the one with
+  the lowest validation error so far. The run may be unfinished, and
   may have trained on any number of other devices. Neither the optimizer's state nor a data set is
   read.
 
@@ -77,15 +79,24 @@ def _of_run(folder: RunFolder, seed: int | None) -> TrainedNetwork:
   variables = checkpoint.tree
   variables = {'params': variables['params'], 'batch_stats': variables.get('batch_stats') or {}}
   variables = _of_seed(variables, config['seed'], config['num_seeds'], seed, str(folder))
+  step = _step(checkpoint, config, seed)
   try:
     found = trained.from_options(
-        config, variables, about['class_names'], about['image_shape'], checkpoint.step
+        config, variables, about['class_names'], about['image_shape'], step
     )
   except (KeyError, TypeError, AttributeError) as error:
     raise UserError(f'{folder.config_file}: not of a run ({error!r})') from error
   if not checkpoint.notes.get('files'):  # Early versions kept no digests, so check the shapes.
     _check_fit(found.network, found.variables, found.image_shape, folder)
   return found
+
+
+def _step(checkpoint: Checkpoint, config: Mapping[str, Any], seed: int | None) -> int:
+  """Return the number of steps after which a network was saved: the latest, or the best one."""
+  if not config.get('keep_best'):
+    return checkpoint.step
+  best = checkpoint.notes['kept']['best'][0 if seed is None else seed - config['seed']]
+  return checkpoint.step if best is None else best['step']
 
 
 def _check_fit(

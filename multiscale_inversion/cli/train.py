@@ -94,7 +94,15 @@ def last_line(run: FinishedRun, workdir: str) -> str:
   error = 'without test images'
   if run.test_error is not None:
     error = f'test error {run.test_error:.2f}{spread} %'
+  kept = ''
+  if run.best is not None and run.configuration.keep_best:
+    of_test = run.best['test_error']
+    kept_error = '' if of_test is None else f', test error {of_test:.2f} %'
+    kept = (
+        f'; kept: step {run.best["step"]}, validation error '
+        f'{run.best["validation_error"]:.2f} %{kept_error}'
+    )
   return (
       f'finished: {run.dataset}, {run.num_labeled} labels, {run.objective}, {whose} {error} after '
-      f'{run.num_epochs:.4g} epochs in {run.wall_time_s:.0f} s; see {workdir}'
+      f'{run.num_epochs:.4g} epochs in {run.wall_time_s:.0f} s{kept}; see {workdir}'
   )

@@ -6,6 +6,7 @@ from multiscale_inversion.data.normalization import normalize
 from multiscale_inversion.data.registry import defaults, load, names, options, register
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.data.splits import Split, split
+from multiscale_inversion.data.validation import hold_out
 
 __all__ = [
     'Dataset',
@@ -13,6 +14,7 @@ __all__ = [
     'Split',
     'corrupt',
     'defaults',
+    'hold_out',
     'load',
     'names',
     'normalize',

@@ -24,6 +24,8 @@ class Dataset(NamedTuple):
     test_labels: as `train_labels`, without -1.
     class_names: a name for each class.
     skipped: files that were left out, as images that cannot be read.
+    validation_images: as `test_images`.
+    validation_labels: as `test_labels`.
   """
 
   name: str
@@ -33,6 +35,8 @@ class Dataset(NamedTuple):
   test_labels: np.ndarray
   class_names: tuple[str, ...]
   skipped: tuple[Skipped, ...] = ()
+  validation_images: np.ndarray = np.zeros((0,), np.uint8)
+  validation_labels: np.ndarray = np.zeros((0,), np.int32)
 
 
 def check(name: str, dataset: Any) -> Dataset:
@@ -50,7 +54,9 @@ def check(name: str, dataset: Any) -> Dataset:
     raise UserError(f'data set {name}: a {type(dataset).__name__}; allowed: a data.Dataset')
   if len(dataset.class_names) < 2:
     raise UserError(f'data set {name}: {len(dataset.class_names)} class names; allowed: at least 2')
-  for part in ('train', 'test'):
+  if not len(dataset.validation_images):  # of whatever shape
+    dataset = dataset._replace(validation_images=dataset.train_images[:0])
+  for part in ('train', 'test', 'validation'):
     what = f'data set {name}: {part}'
     images = _checked_images(getattr(dataset, f'{part}_images'), what, part == 'train')
     labels = _checked_labels(
@@ -62,11 +68,16 @@ def check(name: str, dataset: Any) -> Dataset:
     )
     arrays: dict[str, Any] = {f'{part}_images': images, f'{part}_labels': labels}
     dataset = dataset._replace(**arrays)
-  if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
-    raise UserError(
-        f'data set {name}: images of shape {dataset.train_images.shape[1:]} for training and '
-        f'{dataset.test_images.shape[1:]} for testing; allowed: one shape'
-    )
+  shape = dataset.train_images.shape[1:]
+  for images, purpose in (
+      (dataset.test_images, 'testing'),
+      (dataset.validation_images, 'validation'),
+  ):
+    if images.shape[1:] != shape:
+      raise UserError(
+          f'data set {name}: images of shape {shape} for training and {images.shape[1:]} for '
+          f'{purpose}; allowed: one shape'
+      )
   return dataset
 
 
@@ -108,14 +119,17 @@ def _checked_labels(labels: Any, what: str, count: int, least: int, most: int) -
 
 
 def checksum(dataset: Dataset) -> str:
-  """Return the SHA-256 of all images and labels in their order, and of the class names."""
+  """Return the SHA-256 of all images and labels in their order, and of the class names.
+
+  A data set without a validation part has the digest that it had before there were such parts.
+  """
   digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
-  for values in (
-      dataset.train_images,
-      dataset.train_labels,
-      dataset.test_images,
-      dataset.test_labels,
-  ):
+  arrays = [
+      dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels
+  ]
+  if len(dataset.validation_labels):
+    arrays += [dataset.validation_images, dataset.validation_labels]
+  for values in arrays:
     digest.update(f'{values.dtype.str} {values.shape}'.encode())
     digest.update(np.ascontiguousarray(values).data)
   return digest.hexdigest()

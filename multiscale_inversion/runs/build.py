@@ -36,6 +36,7 @@ class Setup(NamedTuple):
     train_data: the training set in the host's memory; its positions have that axis, too.
     on_host: whether training data stay in the host's memory, and are streamed.
     test_data: the test set, shared out among the devices; None without test images.
+    validation_data: likewise.
   """
 
   dataset: data.Dataset
@@ -46,6 +47,7 @@ class Setup(NamedTuple):
   train_data: training.TrainData
   on_host: bool
   test_data: evaluation.EvaluationData | None
+  validation_data: evaluation.EvaluationData | None
 
   def initial_state(self) -> training.TrainState:
     """Return the state before the first step, on one device."""
@@ -131,9 +133,11 @@ def create_augmentations(
 
 
 def load_corrupted(config: ConfigDict, given: data.Dataset | None) -> data.Dataset:
-  """Return the data set, given or loaded, with the corruption of its training images."""
+  """Return the data set, given or loaded: training images are corrupted, or held out."""
   section = config.data
   dataset = load_dataset(config) if given is None else check(section.name, given)
+  with named_as_keys('data'):
+    dataset = data.hold_out(dataset, section.num_validation)
   if section.corruption != 'none' and dataset.train_images.dtype != np.uint8:
     raise UserError(
         f'{section.corruption} of {dataset.train_images.dtype}; allowed: none, or uint8 images',
@@ -198,6 +202,7 @@ def build(
   parallel.check_shares(*shares, count)
 
   dataset = load_corrupted(config, dataset)
+  _check_validation(config, dataset)
   split = _split(config, dataset, execution)
   sampler = _sampler(split, shares)
   network = create_network(config, len(dataset.class_names), execution.devices.axis_name)
@@ -220,20 +225,32 @@ def build(
           dataset.train_images, dataset.train_labels, split.labeled, split.unlabeled
       ),
       on_host,
-      _test_data(config, dataset, execution),
+      _batch_up(config, dataset.test_images, dataset.test_labels, execution),
+      _batch_up(config, dataset.validation_images, dataset.validation_labels, execution),
   )
   _check_layers(config, setup)
   return setup
 
 
-def _test_data(
-    config: ConfigDict, dataset: data.Dataset, execution: Execution
+def _check_validation(config: ConfigDict, dataset: data.Dataset) -> None:
+  """Raise a `UserError` where an option needs validation images, and there are none."""
+  for name in ('keep_best', 'patience'):
+    if config[name] and not len(dataset.validation_labels):
+      raise UserError(
+          f'{config[name]} needs validation images; allowed: beside data.num_validation=N, or with '
+          'a data set that has a validation part',
+          name,
+      )
+  if config.patience and config.num_seeds > 1:
+    raise UserError(f'{config.patience} with several seeds; allowed: num_seeds=1', 'patience')
+
+
+def _batch_up(
+    config: ConfigDict, images: np.ndarray, labels: np.ndarray, execution: Execution
 ) -> evaluation.EvaluationData | None:
-  if not len(dataset.test_images):
+  if not len(images):
     return None
-  return evaluation.batch_up(
-      dataset.test_images, dataset.test_labels, config.eval_batch_size, execution.devices
-  )
+  return evaluation.batch_up(images, labels, config.eval_batch_size, execution.devices)
 
 
 def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:

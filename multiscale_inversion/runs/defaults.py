@@ -71,6 +71,11 @@ class Run:
     rematerialize: whether activations are computed again, for less memory and more time.
     num_devices: over how many devices a batch is spread; all that are there if None.
     eval_every_epochs: epochs between evaluations.
+    eval_every_steps: steps between evaluations, in place of eval_every_epochs.
+    keep_best: whether the network that is saved is that with the lowest validation error, in place
+      of the last one.
+    patience: evaluations in a row without a lower validation error that end the training; None for
+      the whole length.
     eval_batch_size: images in a batch of the evaluation.
     log_every_steps: steps between records; the end of each epoch is recorded, too.
     checkpoint_every_seconds: time between checkpoints.
@@ -92,6 +97,9 @@ class Run:
   rematerialize: bool = False
   num_devices: Positive | None = None
   eval_every_epochs: Positive = 1
+  eval_every_steps: Positive | None = None
+  keep_best: bool = False
+  patience: Positive | None = None
   eval_batch_size: Positive = 200
   log_every_steps: Positive = 100
   checkpoint_every_seconds: Annotated[float, Range(0)] = 60.0
@@ -107,6 +115,7 @@ class Data:
       `folder`, the folder of images or a CSV file.
     note: what distinguishes this copy of the data, such as `JPEG copy`; results show it.
     num_labeled: number of labeled images; all that have a label if None.
+    num_validation: number of labeled training images that are held out for validation.
     unlabeled: the unlabeled images, the rest of the training set or all of it.
     corruption: corruption of the training images, the same in every epoch.
     corruption_level: a share of the largest pixel, of the area or of the image.
@@ -117,6 +126,7 @@ class Data:
   data_dir: str | None = None
   note: str = ''
   num_labeled: Positive | None = None
+  num_validation: Annotated[int, Range(0)] = 0
   unlabeled: Annotated[str, OneOf(UNLABELED)] = 'rest'
   corruption: Annotated[str, OneOf(corruption_lib.NAMES)] = 'none'
   corruption_level: Annotated[float, Range(0)] = 0.0

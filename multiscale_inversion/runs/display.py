@@ -60,9 +60,11 @@ def describe_data(dataset: Dataset, sampler: Sampler, labeled: np.ndarray) -> li
       for name, *cells in rows
   ]
   more = [f'  and {len(names) - _SHOWN} more'] if len(names) > _SHOWN else []
+  count = len(dataset.validation_labels)
+  validation = f', {count} for validation' if count else ''
   head = (
       f'{dataset.name}: {sampler.num_labeled} labeled, {sampler.num_unlabeled} unlabeled, '
-      f'{len(dataset.test_labels)} test images; {len(names)} classes'
+      f'{len(dataset.test_labels)} test images{validation}; {len(names)} classes'
   )
   shape = dataset.train_images.shape[1:]
   sequences = [f'  each is a sequence of {shape[0]} steps with {shape[1]} features; images have a '
@@ -113,6 +115,7 @@ class Status(NamedTuple):
     scalars: the latest means of the training's scalars, by name.
     test_error: the latest, in percent; None before the first evaluation.
     steps_per_second: recent speed; None before it is known.
+    validation_error: the latest, in percent; None before the first evaluation, and without images.
   """
 
   step: int
@@ -122,12 +125,14 @@ class Status(NamedTuple):
   scalars: dict[str, float]
   test_error: float | None
   steps_per_second: float | None
+  validation_error: float | None = None
 
   def losses(self) -> list[str]:
     """Return the test error, if there is one yet, and the losses."""
     names = {'train/loss': 'loss', 'train/cross_entropy': 'CE', 'train/entropy': 'E'}
     names['train/reconstruction'] = 'R'
-    parts = [] if self.test_error is None else [f'test error {self.test_error:.2f} %']
+    errors = {'test error': self.test_error, 'validation error': self.validation_error}
+    parts = [f'{name} {error:.2f} %' for name, error in errors.items() if error is not None]
     return parts + [
         f'{short} {self.scalars[name]:.4g}' for name, short in names.items() if name in self.scalars
     ]

@@ -46,11 +46,15 @@ class SeedResult:
     seed: the seed.
     test_error: in percent, after the last epoch; None without test images.
     train: the last means of the training's scalars by name; None in runs of early versions.
+    validation_error: in percent, after the last epoch; None without validation images.
+    best: the evaluation with the lowest validation error, see `kept.Best`; None likewise.
   """
 
   seed: int = _key(kinds.whole(0))
   test_error: float | None = _key(_ERROR)
   train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  validation_error: float | None = _key(_ERROR, default=None)
+  best: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,9 @@ class FinishedRun:
     num_epochs: the same in epochs.
     wall_time_s: seconds that training and evaluation took.
     train: as `SeedResult.train`; the means over the seeds.
+    validation_error: as `SeedResult.validation_error`; the mean over the seeds.
+    best: as `SeedResult.best`; None for several seeds, which have one each.
+    stopped_early: True where `patience` ended the training before its length; else None.
     test_error_std: sample standard deviation over the seeds, in percent; None for a single seed.
     seeds_mode: how the seeds shared a program; None for a single seed.
     wall_time_shared_by: number of seeds that share `wall_time_s`; None for a single seed.
@@ -96,6 +103,9 @@ class FinishedRun:
   num_epochs: float = _key(kinds.POSITIVE)
   wall_time_s: float = _key(kinds.AMOUNT)
   train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  validation_error: float | None = _key(_ERROR, default=None)
+  best: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  stopped_early: bool | None = _key(kinds.BOOLEAN, default=None)
   test_error_std: float | None = _key(kinds.AMOUNT, default=None)
   seeds_mode: str | None = _key(kinds.TEXT, default=None)
   wall_time_shared_by: int | None = _key(kinds.whole(1), default=None)
@@ -143,6 +153,8 @@ class FinishedRun:
             seed=own.seed,
             test_error=own.test_error,
             train=own.train,
+            validation_error=own.validation_error,
+            best=own.best,
             test_error_std=None,
             seeds=(),
             wall_time_shared_by=shared,

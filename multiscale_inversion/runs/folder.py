@@ -45,7 +45,9 @@ _SHARES = kinds.Kind(
     lambda v: isinstance(v, list) and len(v) == 2 and all(map(kinds.whole(1).test, v)),
     'a list of two whole numbers from 1 up',
 )
-_SAME_DATA = ('class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test')
+_SAME_DATA = (
+    'class_names', 'image_shape', 'num_train', 'num_train_with_label', 'num_test', 'num_validation',
+)
 
 
 class RunFolder:
@@ -319,6 +321,7 @@ def _data_record(dataset: Dataset) -> dict[str, Any]:
       'num_train': len(dataset.train_labels),
       'num_train_with_label': int((dataset.train_labels >= 0).sum()),
       'num_test': len(dataset.test_labels),
+      'num_validation': len(dataset.validation_labels),
       'skipped': [': '.join(entry) for entry in dataset.skipped],
       'sha256': checksum(dataset),
   }

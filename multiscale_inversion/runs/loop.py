@@ -1,6 +1,7 @@
 """Run one configuration: train, evaluate, record, and resume after an interruption."""
 
 import contextlib
+import dataclasses
 import math
 import statistics
 import time
@@ -24,6 +25,7 @@ from multiscale_inversion.runs.callbacks import Callback, Callbacks, Record
 from multiscale_inversion.runs.config import resolve, validate
 from multiscale_inversion.runs.finished import FinishedRun, SeedResult
 from multiscale_inversion.runs.folder import BATCH, RunFolder, about_data
+from multiscale_inversion.runs.kept import Kept
 from multiscale_inversion.runs.pace import Pace
 from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalars
 
@@ -150,8 +152,10 @@ class _Run:
     )
     # One entry for each seed:
     self._test_errors: list[float] = []
+    self._validation_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
+    self._kept = Kept(len(self._seeds), config.patience, config.keep_best)
     started = time.monotonic()
     loop_state = setup.initial_loop_state()
     self._tracing_seconds = time.monotonic() - started
@@ -164,6 +168,7 @@ class _Run:
       earlier_seconds = found.notes['wall_time_s']
       num_records = found.notes.get('num_records', 0)
       self._test_errors, self._scalars = found.notes['test_errors'], found.notes['scalars']
+      self._restore_kept(found)
     self._loop_state = self._devices.replicate(loop_state)
     self._loop = setup.make_loop()
     self._started = time.monotonic() - earlier_seconds
@@ -203,11 +208,11 @@ class _Run:
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Train to the end."""
     pace = Pace()
-    if self._step < self._num_steps:
+    if not self._is_over():
       if parallel.any_process(should_stop(self._step)):
         raise self._interrupted()  # before the compilation, which takes long
       self._display.show_compilation(_COMPILATION * self._tracing_seconds)
-    while self._step < self._num_steps:
+    while not self._is_over():
       boundary = self._next_boundary()
       count, save = parallel.from_main_process(
           [pace.next_count(boundary - self._step), self._checkpoint_due()]
@@ -218,12 +223,23 @@ class _Run:
       if self._step == boundary:
         self._record()
       self._show(pace.steps_per_second)
-      unfinished = self._step < self._num_steps
+      unfinished = not self._is_over()
       stop = unfinished and parallel.any_process(should_stop(self._step))
       if save or stop or not unfinished:
         self._checkpoint()
       if stop:
         raise self._interrupted()
+
+  def _is_over(self) -> bool:
+    """Return whether training is at its end, or validation ends it early."""
+    return self._step >= self._num_steps or self._kept.is_exhausted()
+
+  def _restore_kept(self, found: Checkpoint) -> None:
+    """Take up what was best by validation."""
+    self._validation_errors = found.notes.get('validation_errors', [])
+    if 'kept' in found.notes:
+      variables = self._checkpoints.restore_variables()
+      self._kept.restore(found.notes['kept'], variables and variables.tree)
 
   def _interrupted(self) -> Interrupted:
     return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
@@ -235,11 +251,22 @@ class _Run:
         stack.callback(part.close)
 
   def _next_boundary(self) -> int:
-    """Return the step of the next record: every `log_every_steps`, and at the end of the epoch."""
+    """Return the step of the next record.
+
+    It comes every `log_every_steps`, at the end of an epoch, and where an evaluation is due.
+    """
+    every = self._config.eval_every_steps
+    evaluation = self._num_steps if every is None else self._step + every - self._step % every
     epoch_start = self._step - self._step % self._steps_per_epoch
     logged = self._step - epoch_start + self._config.log_every_steps
     logged -= logged % self._config.log_every_steps
-    return min(epoch_start + min(logged, self._steps_per_epoch), self._num_steps)
+    return min(epoch_start + min(logged, self._steps_per_epoch), evaluation, self._num_steps)
+
+  def _evaluation_due(self) -> bool:
+    if self._config.eval_every_steps is not None:
+      return self._step % self._config.eval_every_steps == 0
+    epochs, rest = divmod(self._step, self._steps_per_epoch)
+    return rest == 0 and epochs % self._config.eval_every_epochs == 0
 
   def _record(self) -> None:
     """Write the means since the last record and, at the end of an epoch, the test error."""
@@ -254,9 +281,7 @@ class _Run:
         for means in self._setup.execution.fetch(sums)
     ]
     scalars = self._scalars
-    epochs, rest = divmod(self._step, self._steps_per_epoch)
-    at_epoch = rest == 0 and epochs % self._config.eval_every_epochs == 0
-    if at_epoch or self._step == self._num_steps:
+    if self._evaluation_due() or self._step == self._num_steps:
       scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
     epoch = round(self._step / self._steps_per_epoch, 4)
     self._callbacks.on_record(Record(self._step, epoch, mean_scalars(scalars), scalars))
@@ -276,14 +301,30 @@ class _Run:
     )
 
   def _test(self) -> list[dict[str, float]]:
-    if self._setup.test_data is None:
-      return [{} for _ in self._seeds]
+    """Evaluate, and return each seed's scalars."""
     variables = self._setup.training_step.evaluated(self._loop_state.state)
-    measured = self._setup.execution.fetch(self._evaluate(variables, self._setup.test_data))
-    self._test_errors = [100 * means['error'].value() for means in measured]
+    test = self._measured('test', variables, self._setup.test_data)
+    validation = self._measured('validation', variables, self._setup.validation_data)
+    self._test_errors = [scalars['test/error'] for scalars in test if scalars]
+    self._validation_errors = [scalars['validation/error'] for scalars in validation if scalars]
+    if self._validation_errors:
+      of_host = self._devices.first(variables)
+      self._kept.update(self._step, self._validation_errors, self._test_errors, of_host)
+    return [one | other for one, other in zip(test, validation, strict=True)]
+
+  def _measured(
+      self, part: str, variables: Any, evaluated: evaluation.EvaluationData | None
+  ) -> list[dict[str, float]]:
+    """Return each seed's error in percent and cross-entropy; nothing without images."""
+    if evaluated is None:
+      return [{} for _ in self._seeds]
+    measured = self._setup.execution.fetch(self._evaluate(variables, evaluated))
     return [
-        {'test/error': error, 'test/cross_entropy': means['cross_entropy'].value()}
-        for error, means in zip(self._test_errors, measured, strict=True)
+        {
+            f'{part}/error': 100 * means['error'].value(),
+            f'{part}/cross_entropy': means['cross_entropy'].value(),
+        }
+        for means in measured
     ]
 
   def _show(self, steps_per_second: float | None) -> None:
@@ -295,8 +336,9 @@ class _Run:
         mean_scalars(self._scalars) if self._scalars else {},
         statistics.mean(self._test_errors) if self._test_errors else None,
         steps_per_second,
+        statistics.mean(self._validation_errors) if self._validation_errors else None,
     )
-    self._display.show(status, final=self._step == self._num_steps)
+    self._display.show(status, final=self._is_over())
 
   def _checkpoint_due(self) -> bool:
     return time.monotonic() - self._saved >= self._config.checkpoint_every_seconds
@@ -310,6 +352,8 @@ class _Run:
     loop_state = jax.device_get(self._devices.first(self._loop_state))
     state = loop_state.state
     variables = jax.device_get(self._setup.training_step.evaluated(state))
+    if self._kept.variables is not None:
+      variables = self._kept.variables
     if not all_finite((state.variables(), state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
     self._callbacks.on_checkpoint(self._step)
@@ -318,6 +362,8 @@ class _Run:
         'test_errors': self._test_errors,
         'scalars': self._scalars,
         'num_records': self._writers.num_records,
+        'validation_errors': self._validation_errors,
+        'kept': self._kept.notes(),
         'files': self._folder.digests() if parallel.is_main_process() else {},
     }
     self._checkpoints.save(self._step, loop_state, notes, variables)
@@ -339,8 +385,9 @@ class _Run:
         num_labeled=self._setup.sampler.num_labeled,
         seed=config.seed,
         num_parameters=self._num_parameters,
-        num_steps=self._num_steps,
-        num_epochs=self._num_steps / self._steps_per_epoch,
+        num_steps=self._step,
+        num_epochs=self._step / self._steps_per_epoch,
+        stopped_early=True if self._step < self._num_steps else None,
         wall_time_s=round(time.monotonic() - self._started, 2),
         train=_rounded(mean_scalars(self._scalars)),
         **self._each_seed(),
@@ -355,18 +402,32 @@ class _Run:
   def _each_seed(self) -> dict[str, Any]:
     """Return the entries of a finished run of several seeds; none for a single seed."""
     seeds = self._seeds
-    if len(seeds) == 1:
-      return {}
     errors: Sequence[float | None] = self._test_errors or [None] * len(seeds)
+    validated = self._validated()
+    if len(seeds) == 1:
+      return validated[0]
+    mean = {'validation_error': statistics.mean(self._validation_errors)}
     return {
+        **(mean if self._validation_errors else {}),
         'test_error_std': statistics.stdev(self._test_errors) if self._test_errors else None,
         'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
         'seeds': tuple(
-            SeedResult(seed=seed, test_error=error, train=_rounded(scalars))
-            for seed, error, scalars in zip(seeds, errors, self._scalars, strict=True)
+            SeedResult(seed=seed, test_error=error, train=_rounded(scalars), **of_validation)
+            for seed, error, scalars, of_validation in zip(
+                seeds, errors, self._scalars, validated, strict=True
+            )
         ),
     }
+
+  def _validated(self) -> list[dict[str, Any]]:
+    """Return each seed's entries of a finished run about validation; none without images."""
+    if not self._validation_errors:
+      return [{} for _ in self._seeds]
+    return [
+        {'validation_error': error, 'best': best and dataclasses.asdict(best)}
+        for error, best in zip(self._validation_errors, self._kept.best, strict=True)
+    ]
 
 
 def _rounded(scalars: dict[str, float]) -> dict[str, float]:
