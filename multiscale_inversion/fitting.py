@@ -31,7 +31,7 @@ _NETWORKS: Mapping[int, Mapping[str, Any]] = {
 }
 # Options of a run that `fit` takes under another name, or not at all.
 _TAKEN = ('recipe', 'seed', 'num_seeds', 'seeds_mode')
-_SECTIONS = ('augmentation',)
+_SECTIONS = ('augmentation', 'optimizer', 'schedule')
 
 
 def fit(

@@ -14,6 +14,7 @@ from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks import resnet
+from multiscale_inversion.training import schedules
 
 CLASSES = 5
 # Groups of different sizes, so that no mean over one is mistaken for a mean over all.
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.usefixtures('little_optimization')
 @pytest.mark.parametrize(('epochs', 'halved'), [(400, (150, 300)), (40, (15, 30))])
 @pytest.mark.parametrize('steps_per_epoch', [1, 7, 2931])
 def test_schedule(epochs, halved, steps_per_epoch):
-  schedule = training.piecewise_schedule(0.002, epochs * steps_per_epoch)
+  schedule = schedules.steps(0.002, epochs * steps_per_epoch)
   first, second = (epoch * steps_per_epoch for epoch in halved)
   rates = {
     0: 0.002, first - 1: 0.002, first: 0.001, second - 1: 0.001, second: 0.0005,
@@ -43,17 +44,17 @@ def test_schedule(epochs, halved, steps_per_epoch):
 
 
 def test_schedule_of_other_epochs():
-  schedule = training.piecewise_schedule(1.0, 100, (2, 5, 8), 10, factor=0.1)
+  schedule = schedules.steps(1.0, 100, schedules.Decays((2, 5, 8), 10, factor=0.1))
   steps = [0, 19, 20, 49, 50, 79, 80, 99]
   expected = [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
   assert [float(schedule(step)) for step in steps] == pytest.approx(expected, rel=1e-5)
-  constant = training.piecewise_schedule(0.3, 100, ())
+  constant = schedules.steps(0.3, 100, schedules.Decays(()))
   assert [float(constant(step)) for step in steps] == pytest.approx([0.3] * 8)
 
 
 def test_optimizer_takes_the_rate_of_the_step_counted_from_0():
   """With a constant gradient, each of Adam's steps is as long as its learning rate."""
-  optimizer = optax.adam(training.piecewise_schedule(0.002, 40))
+  optimizer = optax.adam(schedules.steps(0.002, 40))
   parameter = jnp.zeros(1)
   state = optimizer.init(parameter)
   rates = []

@@ -22,6 +22,7 @@ from multiscale_inversion.errors import UserError, check_options, named_as_keys
 from multiscale_inversion.execution import DEFAULT_MODE, Execution
 from multiscale_inversion.runs.config import chosen_options, resolve
 from multiscale_inversion.runs.defaults import SECTIONS
+from multiscale_inversion.training import optimizers, schedules
 
 
 class Setup(NamedTuple):
@@ -37,6 +38,7 @@ class Setup(NamedTuple):
     on_host: whether training data stay in the host's memory, and are streamed.
     test_data: the test set, shared out among the devices; None without test images.
     validation_data: likewise.
+    schedule: the learning rate by the number of steps done.
   """
 
   dataset: data.Dataset
@@ -48,6 +50,7 @@ class Setup(NamedTuple):
   on_host: bool
   test_data: evaluation.EvaluationData | None
   validation_data: evaluation.EvaluationData | None
+  schedule: optax.Schedule
 
   def initial_state(self) -> training.TrainState:
     """Return the state before the first step, on one device."""
@@ -207,12 +210,13 @@ def build(
   sampler = _sampler(split, shares)
   network = create_network(config, len(dataset.class_names), execution.devices.axis_name)
   num_steps = config.num_steps or config.num_epochs * sampler.steps_per_epoch
+  schedule = create_schedule(config, num_steps)
   setup = Setup(
       dataset,
       training.TrainingStep(
           network,
           objective,
-          optax.adam(_schedule(config, num_steps)),
+          create_optimizer(config, schedule),
           precision.get(config.precision).matmul,
           config.rematerialize,
           num_steps,
@@ -227,6 +231,7 @@ def build(
       on_host,
       _batch_up(config, dataset.test_images, dataset.test_labels, execution),
       _batch_up(config, dataset.validation_images, dataset.validation_labels, execution),
+      schedule,
   )
   _check_layers(config, setup)
   return setup
@@ -253,15 +258,24 @@ def _batch_up(
   return evaluation.batch_up(images, labels, config.eval_batch_size, execution.devices)
 
 
-def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
-  """Return the learning rate by the number of steps done."""
-  return training.piecewise_schedule(
-      config.learning_rate,
-      num_steps,
-      config.decay_epochs,
-      config.decay_reference_epochs,
-      config.decay_factor,
+def create_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+  """Return a configuration's learning rate by the number of steps done, out of `num_steps`."""
+  section = config.schedule
+  decays = schedules.Decays(
+      config.decay_epochs, config.decay_reference_epochs, config.decay_factor
   )
+  with named_as_keys('schedule'):
+    options = chosen_options(section, SECTIONS['schedule'].fixed())
+    made = schedules.create(section.name, config.learning_rate, num_steps, decays, **options)
+  return schedules.with_warmup(made, section.warmup_steps)
+
+
+def create_optimizer(
+    config: ConfigDict, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+  """Return the optimizer of a configuration."""
+  with named_as_keys('optimizer'):
+    return optimizers.create(schedule=schedule, **chosen_options(config.optimizer, ()))
 
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:

@@ -14,12 +14,14 @@ class Record(NamedTuple):
     epoch: the same in epochs.
     scalars: by name, such as `train/loss` and `test/error` (percent); of several seeds, the means.
     by_seed: the scalars of each seed.
+    steps_per_second: recent speed; None before it is known.
   """
 
   step: int
   epoch: float
   scalars: Mapping[str, float]
   by_seed: Sequence[Mapping[str, float]]
+  steps_per_second: float | None = None
 
 
 class Callback:

@@ -1,9 +1,9 @@
 """The keys of a configuration and their defaults, the paper's protocol (Section 3.1).
 
 The classes below declare the keys that belong to no constructor. All other keys, under `data`,
-`network`, `objective` and `augmentation`, are the options of the constructors that are registered
-there. They are None by default, which means the default of the constructor or of the recipe;
-`config.json` in a run's folder holds the values used.
+`network`, `objective`, `optimizer` and so on, are the options of the constructors that are
+registered there. They are None by default, which means the default of the constructor or of the
+recipe; `config.json` in a run's folder holds the values used.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from multiscale_inversion.data import corruption as corruption_lib
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, named_as_keys
 from multiscale_inversion.options import Check, OneOf, Option, Positive, Range, Share, options_of
+from multiscale_inversion.training import optimizers, schedules
 
 MAX_SEEDS = 1000  # of one program
 
@@ -63,8 +64,9 @@ class Run:
     labeled_fraction: labeled share of a batch.
     num_epochs: length of the training, in passes through the unlabeled images.
     num_steps: length of the training in steps, in place of num_epochs.
-    learning_rate: Adam's.
-    decay_epochs: when the learning rate decays, scaled to the length of the training.
+    learning_rate: the optimizer's, at the beginning.
+    decay_epochs: when the learning rate of the schedule steps decays, scaled to the length of the
+      training.
     decay_reference_epochs: length of the training that decay_epochs refer to.
     decay_factor: factor of each decay.
     precision: precision of the arithmetic.
@@ -168,6 +170,35 @@ class Augmentation:
   strong: Annotated[str, _Registered(augmentation)] = 'strong'
 
 
+@dataclasses.dataclass
+class Optimizer:
+  """Keys of the section `optimizer` that are no optimizer's options.
+
+  Attributes:
+    name: the optimizer.
+    clip_norm: largest norm of all gradients together, to which larger ones are scaled; no limit if
+      None.
+    accumulate_steps: steps whose mean gradient makes one step of the optimizer.
+  """
+
+  name: Annotated[str, _Registered(optimizers)] = 'adam'
+  clip_norm: Annotated[float, Range(1e-12)] | None = None
+  accumulate_steps: Positive = 1
+
+
+@dataclasses.dataclass
+class Schedule:
+  """Keys of the section `schedule` that are no schedule's options.
+
+  Attributes:
+    name: the schedule of the learning rate.
+    warmup_steps: first steps, in which the learning rate rises in proportion.
+  """
+
+  name: Annotated[str, _Registered(schedules)] = 'steps'
+  warmup_steps: Annotated[int, Range(0)] = 0
+
+
 class Section(NamedTuple):
   """A section of the configuration.
 
@@ -191,6 +222,8 @@ SECTIONS: Mapping[str, Section] = MappingProxyType({
     'network': Section(Network, networks),
     'objective': Section(Objective, objectives),
     'augmentation': Section(Augmentation, augmentation, ('weak', 'strong')),
+    'optimizer': Section(Optimizer, optimizers),
+    'schedule': Section(Schedule, schedules),
 })
 
 

@@ -155,6 +155,7 @@ class _Run:
     self._validation_errors: list[float] = []
     self._scalars: list[dict[str, float]] = []
 
+    self._pace = Pace()
     self._kept = Kept(len(self._seeds), config.patience, config.keep_best)
     started = time.monotonic()
     loop_state = setup.initial_loop_state()
@@ -207,7 +208,7 @@ class _Run:
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Train to the end."""
-    pace = Pace()
+    pace = self._pace
     if not self._is_over():
       if parallel.any_process(should_stop(self._step)):
         raise self._interrupted()  # before the compilation, which takes long
@@ -283,8 +284,12 @@ class _Run:
     scalars = self._scalars
     if self._evaluation_due() or self._step == self._num_steps:
       scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
+    rate = {'train/learning_rate': float(self._setup.schedule(self._step - 1))}
+    scalars = [own | rate for own in scalars]
     epoch = round(self._step / self._steps_per_epoch, 4)
-    self._callbacks.on_record(Record(self._step, epoch, mean_scalars(scalars), scalars))
+    self._callbacks.on_record(
+        Record(self._step, epoch, mean_scalars(scalars), scalars, self._pace.steps_per_second)
+    )
     self._check_finite()
 
   def _check_finite(self) -> None:

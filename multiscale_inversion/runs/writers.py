@@ -42,15 +42,25 @@ class MetricWriter:
       self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (closed by `close`)
     self._events = _Events(os.path.dirname(path), step)
 
-  def write(self, step: int, epoch: float, scalars: Mapping[str, float]) -> None:
-    """Append a record; values that are not finite become null in the file."""
+  def write(
+      self,
+      step: int,
+      epoch: float,
+      scalars: Mapping[str, float],
+      steps_per_second: float | None = None,
+  ) -> None:
+    """Append a record; values that are not finite become null in the file.
+
+    The speed goes to the events alone: the file is the same for the same run.
+    """
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
     record = {'step': step, 'epoch': epoch, **values}
     with writing(self._path):
       self._file.write(json.dumps(record) + '\n')
       self._file.flush()
     self.num_records += 1
-    self._events.write(step, scalars)
+    speed = {} if steps_per_second is None else {'steps_per_second': steps_per_second}
+    self._events.write(step, {**scalars, **speed})
 
   def sync(self) -> None:
     """Flush everything to the disk, so that it outlasts a power cut."""
@@ -128,7 +138,8 @@ class SeedWriters(Callback):
 
   def on_record(self, record: Record) -> None:
     """Append a record for each seed; see `MetricWriter.write`."""
-    self._means.write(record.step, record.epoch, record.scalars)
+    speed = record.steps_per_second
+    self._means.write(record.step, record.epoch, record.scalars, speed)
     for writer, own in zip(self._own, record.by_seed if self._own else (), strict=True):
       writer.write(record.step, record.epoch, own)
 

@@ -7,7 +7,6 @@ from multiscale_inversion.training.loop import (
     TrainingLoop,
     advance,
 )
-from multiscale_inversion.training.schedule import piecewise_schedule
 from multiscale_inversion.training.state import (
     Keys,
     LoopState,
@@ -35,6 +34,5 @@ __all__ = [
     'create_state',
     'gather_batch',
     'keys_from_seed',
-    'piecewise_schedule',
     'prepare_batch',
 ]

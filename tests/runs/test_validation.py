@@ -14,7 +14,8 @@ TOP = (
   'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
   'decay_reference_epochs, eval_batch_size, eval_every_epochs, eval_every_steps, keep_best, '
   'labeled_fraction, learning_rate, log_every_steps, network, num_devices, num_epochs, num_seeds, '
-  'num_steps, objective, patience, precision, recipe, rematerialize, seed, seeds_mode'
+  'num_steps, objective, optimizer, patience, precision, recipe, rematerialize, schedule, seed, '
+  'seeds_mode'
 )
 DATA = (
   'channels, corruption, corruption_level, data_dir, image_size, max_megapixels, name, note, '
@@ -91,7 +92,7 @@ def test_resolved_configuration_means_the_same(get_config):
   make_network = lambda c: networks.create(c.network.name, 10, **chosen_options(c.network))
   assert make_network(resolved) == make_network(config)
   objectives.create(resolved.objective.name, **chosen_options(resolved.objective))
-  outside = ('network.', 'objective.', 'augmentation.')
+  outside = ('network.', 'objective.', 'augmentation.', 'optimizer.', 'schedule.')
   flat, before = flatten(resolved), flatten(config)
   assert [k for k in flat if flat[k] != before[k] and not k.startswith(outside)] == []
 
