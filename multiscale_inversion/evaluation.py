@@ -58,12 +58,13 @@ def batch_up(
 
 def make_evaluation(
     network: Network, execution: Execution | None = None, matmul_precision: str = 'highest'
-) -> Callable[..., dict[str, metrics.Mean]]:
+) -> Callable[..., dict[str, Any]]:
   """Return the compiled function `(variables, test_data) -> metrics` of a network.
 
   The network runs in evaluation mode. The metrics are `error`, the share of images whose greatest
   logit is not their label's, and `cross_entropy` in nats. Both are means over all images, each
-  counted once.
+  counted once. Beside them, `confusion` has the number of images of each class (row) by the
+  predicted class (column), float32, shape [C, C].
 
   Args:
     network: the network.
@@ -77,8 +78,13 @@ def make_evaluation(
     with jax.default_matmul_precision(matmul_precision):
       activations: Any = network.apply(variables, normalize(batch.images))
     logits = activations[-1]
-    wrong = (jnp.argmax(logits, -1) != batch.labels).astype(jnp.float32)
+    predicted = jnp.argmax(logits, -1)
+    wrong = (predicted != batch.labels).astype(jnp.float32)
+    counted = jax.nn.one_hot(batch.labels, logits.shape[-1]) * batch.mask[:, None]
+    chosen = jax.nn.one_hot(predicted, logits.shape[-1])
     return {
+        # Sums of zeros and ones, which are exact in float32 up to 16 million images.
+        'confusion': jnp.matmul(counted.T, chosen, precision='highest'),
         'error': metrics.masked_mean(wrong, batch.mask),
         'cross_entropy': metrics.masked_mean(
             losses.cross_entropy(logits, batch.labels), batch.mask
@@ -87,6 +93,6 @@ def make_evaluation(
 
   def evaluate(variables, test_data):
     measured = jax.lax.map(lambda batch: evaluate_batch(variables, batch), test_data)
-    return parallel.sum_over_devices(jax.tree.map(jnp.sum, measured))
+    return parallel.sum_over_devices(jax.tree.map(lambda leaf: jnp.sum(leaf, 0), measured))
 
   return (execution or Execution()).compile(evaluate, num_own=1)

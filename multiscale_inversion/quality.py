@@ -37,6 +37,11 @@ class Quality:
   calibration_error: float
   class_names: tuple[str, ...]
 
+  @property
+  def balanced_error(self) -> float:
+    """The mean of the classes' errors, in percent; see `balanced_error`."""
+    return balanced_error(self.confusion)
+
   def __str__(self) -> str:
     """Return the figures, and a line for each class."""
     shares = lambda share: '-' if np.isnan(share) else f'{100 * share:.1f}'
@@ -45,6 +50,7 @@ class Quality:
     lines = [
         f'error {self.error:.2f} %, cross-entropy {self.cross_entropy:.4g} nats, '
         f'calibration error {100 * self.calibration_error:.2f} %',
+        f'balanced error, the mean of the classes\': {self.balanced_error:.2f} %',
         f'{"class":{width}}  count  precision, %  recall, %  most often taken for',
     ]
     for index, name in enumerate(names):
@@ -57,6 +63,30 @@ class Quality:
           f'{shares(self.recall[index]):>9}  {taken}'
       )
     return '\n'.join(lines)
+
+
+def class_errors(confusion: np.ndarray) -> np.ndarray:
+  """Return each class's error in percent, shape [C]; NaN for a class without observations.
+
+  Args:
+    confusion: shape [C, C]; how many of the row's class were predicted as the column's.
+  """
+  confusion = np.asarray(confusion, np.float64)
+  count = confusion.sum(1)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    return 100 * (1 - np.diagonal(confusion) / np.where(count, count, np.nan))
+
+
+def balanced_error(confusion: np.ndarray) -> float:
+  """Return the mean of the errors of the classes that have observations, in percent.
+
+  It counts rare classes as much as frequent ones (100 less the mean recall; Brodersen et al., "The
+  Balanced Accuracy and Its Posterior Distribution", ICPR 2010).
+
+  Args:
+    confusion: shape [C, C], not all zero.
+  """
+  return float(np.nanmean(class_errors(confusion)))
 
 
 def measure(

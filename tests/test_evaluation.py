@@ -69,7 +69,13 @@ def test_metrics_are_those_of_a_loop_over_all_images(batch_size):
   measured = evaluation.make_evaluation(network)(
       weights, evaluation.batch_up(images, labels, batch_size)
   )
-  assert set(measured) == {'error', 'cross_entropy'}
+  assert set(measured) == {'error', 'cross_entropy', 'confusion'}
+  confusion = np.zeros((CLASSES, CLASSES))
+  for image, label in zip(images, labels, strict=True):
+    x = image - image.mean()
+    scores = (x / np.abs(x).max()).reshape(-1) @ weights['kernel'] + weights['bias']
+    confusion[label, scores.argmax()] += 1
+  np.testing.assert_array_equal(measured['confusion'], confusion)
   assert float(measured['error'].count) == float(measured['cross_entropy'].count) == COUNT
   assert measured['error'].value() == pytest.approx(error, rel=1e-12)
   assert measured['cross_entropy'].value() == pytest.approx(cross_entropy, rel=1e-5)

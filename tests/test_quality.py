@@ -67,7 +67,7 @@ def test_classes_without_observations():
   found = quality.measure(probabilities, np.zeros(3, int), NAMES)
   assert np.isnan(found.precision[2]) and np.isnan(found.recall[1:]).all()
   text = str(found)
-  assert text.count('\n') == 5 and 'nan' not in text
+  assert text.count('\n') == 6 and 'nan' not in text
   assert max(map(len, text.splitlines())) <= 80
 
 
@@ -75,9 +75,10 @@ def test_the_table_names_the_most_frequent_confusion():
   certain = np.eye(4, dtype=np.float32)[[1, 1, 0, 2, 3]]
   text = str(quality.measure(certain, np.array([0, 0, 0, 2, 3]), NAMES))
   assert text.splitlines()[0].startswith('error 40.00 %, cross-entropy ')
-  cat = text.splitlines()[2].split()
+  assert text.splitlines()[1] == "balanced error, the mean of the classes': 22.22 %"
+  cat = text.splitlines()[3].split()
   assert cat == ['cat', '3', '100.0', '33.3', 'dog', '(2)']
-  assert text.splitlines()[4].split()[-1] == '-'
+  assert text.splitlines()[5].split()[-1] == '-'
 
 
 @pytest.mark.parametrize(('labels', 'message'), [

@@ -22,6 +22,8 @@ OF_THE_RUN = {
     'rematerialize',
     'log_every_steps',
     'eval_every_epochs',
+    'eval_every_steps',
+    'keep_best',
     'eval_batch_size',
     *FREE_KEYS,
 } - {_NOTE}
@@ -32,6 +34,8 @@ _NAMED = (
     ('objective', 'name'),
     ('augmentation', 'weak'),
     ('augmentation', 'strong'),
+    ('optimizer', 'name'),
+    ('schedule', 'name'),
 )
 # Keys that the columns and names of tables show.
 _SHOWN = (

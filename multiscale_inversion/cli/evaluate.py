@@ -101,6 +101,7 @@ def _record(measured: quality.Quality) -> dict[str, object]:
   shares = lambda values: [None if np.isnan(value) else float(value) for value in values]
   return {
       'error': measured.error,
+      'balanced_error': measured.balanced_error,
       'cross_entropy': measured.cross_entropy,
       'calibration_error': measured.calibration_error,
       'class_names': list(measured.class_names),

@@ -1,9 +1,10 @@
 """Compare finished runs: `multiscale-inversion report DIR...`.
 
 Each DIR is a run's folder, or a folder that holds such folders. A Markdown table has a line for
-each run, the lowest test error first: data, labels, network, objective, seed, test error, epochs
-and seconds. Differences of the configurations that no column shows are named below it. In a
-checkout, `python -m experiments.report` draws figures and makes the pages' tables.
+each run, the lowest test error first: data, labels, network, objective, seed, test error, the mean
+of the classes' test errors, epochs and seconds. Differences of the configurations that no column
+shows are named below it. In a checkout, `python -m experiments.report` draws figures and makes the
+pages' tables.
 Exit status: 0 done, 2 wrong input.
 """
 
@@ -17,12 +18,14 @@ from multiscale_inversion.runs.folder import RunFolder
 from multiscale_inversion.text import table_cell
 
 _COLUMNS = (
-    'run', 'data', 'labels', 'network', 'objective', 'seed', 'test error, %', 'epochs', 's',
+    'run', 'data', 'labels', 'network', 'objective', 'seed', 'test error, %',
+    'balanced, %', 'epochs', 's',
 )
 # Keys of the configuration that the table shows, or that change no result.
 _SHOWN = (
     'data.name', 'data.data_dir', 'data.num_labeled', 'network.name', 'objective.name', 'seed',
     'num_seeds', 'num_epochs', 'checkpoint_every_seconds', 'log_every_steps', 'eval_batch_size',
+    'eval_every_epochs', 'eval_every_steps', 'keep_best',
 )
 
 
@@ -70,6 +73,7 @@ def _row(folder: str, run: FinishedRun) -> tuple[str, ...]:
       run.objective,
       str(run.seed),
       error,
+      '-' if run.balanced_error is None else f'{run.balanced_error:.2f}',
       f'{run.num_epochs:.4g}',
       f'{run.wall_time_s:.0f}',
   )

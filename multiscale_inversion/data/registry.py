@@ -107,8 +107,8 @@ _DATASETS: Registry[Dataset] = Registry(
     kind='the data set',
     # What the configuration's section `data` holds beside a set's own options.
     reserved=(
-        'name', 'data_dir', 'note', 'num_labeled', 'num_validation', 'unlabeled', 'corruption',
-        'corruption_level', 'placement',
+        'name', 'data_dir', 'note', 'num_labeled', 'labels_per_class', 'proportions',
+        'num_validation', 'unlabeled', 'corruption', 'corruption_level', 'placement',
     ),
 )
 

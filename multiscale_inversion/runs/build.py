@@ -159,7 +159,13 @@ def _split(config: ConfigDict, dataset: data.Dataset, execution: Execution) -> d
   with named_as_keys('data', seed='seed'):
     return execution.for_each_seed(
         lambda seed: data.split(
-            dataset.train_labels, section.num_labeled, seed, section.unlabeled, dataset.class_names
+            dataset.train_labels,
+            section.num_labeled,
+            seed,
+            section.unlabeled,
+            dataset.class_names,
+            section.proportions,
+            section.labels_per_class,
         )
     )
 

@@ -1,6 +1,7 @@
 """What a run tells those who listen: the writers of its records, and a user's own trackers."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from multiscale_inversion.runs.finished import FinishedRun
@@ -14,14 +15,15 @@ class Record(NamedTuple):
     epoch: the same in epochs.
     scalars: by name, such as `train/loss` and `test/error` (percent); of several seeds, the means.
     by_seed: the scalars of each seed.
-    steps_per_second: recent speed; None before it is known.
+    more: what else TensorBoard shows: `steps_per_second`, and `test/class_error/NAME`, a class's
+      error in percent; of several seeds, the mean.
   """
 
   step: int
   epoch: float
   scalars: Mapping[str, float]
   by_seed: Sequence[Mapping[str, float]]
-  steps_per_second: float | None = None
+  more: Mapping[str, float] = MappingProxyType({})
 
 
 class Callback:

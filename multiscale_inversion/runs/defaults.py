@@ -18,7 +18,7 @@ from multiscale_inversion import data, execution, networks, objectives, recipes
 from multiscale_inversion import precision as precision_lib
 from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import corruption as corruption_lib
-from multiscale_inversion.data.splits import UNLABELED
+from multiscale_inversion.data.splits import PROPORTIONS, UNLABELED
 from multiscale_inversion.errors import UserError, named_as_keys
 from multiscale_inversion.options import Check, OneOf, Option, Positive, Range, Share, options_of
 from multiscale_inversion.training import optimizers, schedules
@@ -117,6 +117,8 @@ class Data:
       `folder`, the folder of images or a CSV file.
     note: what distinguishes this copy of the data, such as `JPEG copy`; results show it.
     num_labeled: number of labeled images; all that have a label if None.
+    proportions: of the classes among the chosen labels, as many of each or as in the training set.
+    labels_per_class: number of labels of each class, in place of num_labeled.
     num_validation: number of labeled training images that are held out for validation.
     unlabeled: the unlabeled images, the rest of the training set or all of it.
     corruption: corruption of the training images, the same in every epoch.
@@ -128,6 +130,8 @@ class Data:
   data_dir: str | None = None
   note: str = ''
   num_labeled: Positive | None = None
+  proportions: Annotated[str, OneOf(PROPORTIONS)] = 'equal'
+  labels_per_class: tuple[int, ...] | None = None
   num_validation: Annotated[int, Range(0)] = 0
   unlabeled: Annotated[str, OneOf(UNLABELED)] = 'rest'
   corruption: Annotated[str, OneOf(corruption_lib.NAMES)] = 'none'

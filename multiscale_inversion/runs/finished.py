@@ -5,11 +5,13 @@ import functools
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
+from multiscale_inversion import quality
 from multiscale_inversion.errors import HUGE, UserError
 from multiscale_inversion.runs import defaults, kinds
 from multiscale_inversion.runs.config import from_record
@@ -30,6 +32,13 @@ _ERROR = kinds.Kind(
 )
 _SEEDS = kinds.Kind(lambda v: isinstance(v, list) and bool(v), 'a list that is not empty')
 _TEXTS = kinds.list_of(kinds.TEXT, 'a list of strings')
+_COUNTS = kinds.list_of(kinds.whole(0), 'a list of whole numbers from 0 up')
+_MATRIX = kinds.Kind(
+    lambda v: isinstance(v, list | tuple)
+    and all(map(_COUNTS.test, v))
+    and {len(row) for row in v} == {len(v)},
+    'a square matrix of whole numbers from 0 up',
+)
 _SIZES = kinds.list_of(kinds.whole(1), 'a list of whole numbers from 1 up')
 
 
@@ -48,6 +57,8 @@ class SeedResult:
     train: the last means of the training's scalars by name; None in runs of early versions.
     validation_error: in percent, after the last epoch; None without validation images.
     best: the evaluation with the lowest validation error, see `kept.Best`; None likewise.
+    confusion: test images of each class (row) by the predicted class (column), after the last
+      epoch; None without test images, with more than 100 classes, and in runs of early versions.
   """
 
   seed: int = _key(kinds.whole(0))
@@ -55,6 +66,7 @@ class SeedResult:
   train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
   validation_error: float | None = _key(_ERROR, default=None)
   best: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  confusion: Sequence[Sequence[int]] | None = _key(_MATRIX, default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +87,7 @@ class FinishedRun:
     train: as `SeedResult.train`; the means over the seeds.
     validation_error: as `SeedResult.validation_error`; the mean over the seeds.
     best: as `SeedResult.best`; None for several seeds, which have one each.
+    confusion: as `SeedResult.confusion`; None for several seeds, which have one each.
     stopped_early: True where `patience` ended the training before its length; else None.
     test_error_std: sample standard deviation over the seeds, in percent; None for a single seed.
     seeds_mode: how the seeds shared a program; None for a single seed.
@@ -105,6 +118,7 @@ class FinishedRun:
   train: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
   validation_error: float | None = _key(_ERROR, default=None)
   best: Mapping[str, float | None] | None = _key(kinds.SCALARS, default=None)
+  confusion: Sequence[Sequence[int]] | None = _key(_MATRIX, default=None)
   stopped_early: bool | None = _key(kinds.BOOLEAN, default=None)
   test_error_std: float | None = _key(kinds.AMOUNT, default=None)
   seeds_mode: str | None = _key(kinds.TEXT, default=None)
@@ -132,6 +146,11 @@ class FinishedRun:
       raise UserError(f'{self.dataset}, seed {self.seed}: a run without test images has no error')
     return self.test_error
 
+  @property
+  def balanced_error(self) -> float | None:
+    """The mean of the classes' test errors in percent; None where `confusion` is."""
+    return None if self.confusion is None else quality.balanced_error(np.array(self.confusion))
+
   @functools.cached_property
   def configuration(self) -> ConfigDict:
     """The configuration; keys younger than the run have their defaults. Not to be changed."""
@@ -155,6 +174,7 @@ class FinishedRun:
             train=own.train,
             validation_error=own.validation_error,
             best=own.best,
+            confusion=own.confusion,
             test_error_std=None,
             seeds=(),
             wall_time_shared_by=shared,

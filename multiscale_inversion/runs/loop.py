@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from multiscale_inversion import evaluation, parallel
+from multiscale_inversion import evaluation, parallel, quality
 from multiscale_inversion.checkpoints import Checkpoint, Checkpoints, all_finite
 from multiscale_inversion.data import Dataset
 from multiscale_inversion.errors import UserError
@@ -32,6 +32,7 @@ from multiscale_inversion.runs.writers import NoWriter, SeedWriters, mean_scalar
 # The time of compilation beside that of the initial state, whose making traces a step: 1 to 3, from
 # a supervised step to FixMatch's on two cores.
 _COMPILATION = 2
+_MOST_CLASSES = 100  # whose confusion matrix a summary holds
 
 
 class Interrupted(Exception):
@@ -153,6 +154,7 @@ class _Run:
     # One entry for each seed:
     self._test_errors: list[float] = []
     self._validation_errors: list[float] = []
+    self._confusions: list[np.ndarray] = []  # of the test images
     self._scalars: list[dict[str, float]] = []
 
     self._pace = Pace()
@@ -169,6 +171,7 @@ class _Run:
       earlier_seconds = found.notes['wall_time_s']
       num_records = found.notes.get('num_records', 0)
       self._test_errors, self._scalars = found.notes['test_errors'], found.notes['scalars']
+      self._confusions = [np.asarray(one) for one in found.notes.get('confusions', [])]
       self._restore_kept(found)
     self._loop_state = self._devices.replicate(loop_state)
     self._loop = setup.make_loop()
@@ -282,15 +285,30 @@ class _Run:
         for means in self._setup.execution.fetch(sums)
     ]
     scalars = self._scalars
-    if self._evaluation_due() or self._step == self._num_steps:
+    tested = self._evaluation_due() or self._step == self._num_steps
+    if tested:
       scalars = [train | test for train, test in zip(scalars, self._test(), strict=True)]
     rate = {'train/learning_rate': float(self._setup.schedule(self._step - 1))}
     scalars = [own | rate for own in scalars]
     epoch = round(self._step / self._steps_per_epoch, 4)
     self._callbacks.on_record(
-        Record(self._step, epoch, mean_scalars(scalars), scalars, self._pace.steps_per_second)
+        Record(self._step, epoch, mean_scalars(scalars), scalars, self._more(tested))
     )
     self._check_finite()
+
+  def _more(self, tested: bool) -> dict[str, float]:
+    """Return the scalars that TensorBoard alone shows."""
+    speed = self._pace.steps_per_second
+    found = {} if speed is None else {'steps_per_second': speed}
+    if tested and self._confusions:
+      errors = np.mean([quality.class_errors(one) for one in self._confusions], axis=0)
+      names = self._setup.dataset.class_names
+      found |= {
+          f'test/class_error/{name}': float(error)
+          for name, error in zip(names, errors, strict=True)
+          if math.isfinite(error)
+      }
+    return found
 
   def _check_finite(self) -> None:
     for seed, scalars in zip(self._seeds, self._scalars, strict=True):
@@ -324,10 +342,13 @@ class _Run:
     if evaluated is None:
       return [{} for _ in self._seeds]
     measured = self._setup.execution.fetch(self._evaluate(variables, evaluated))
+    if part == 'test':
+      self._confusions = [means['confusion'].astype(int) for means in measured]
     return [
         {
             f'{part}/error': 100 * means['error'].value(),
             f'{part}/cross_entropy': means['cross_entropy'].value(),
+            f'{part}/balanced_error': quality.balanced_error(means['confusion']),
         }
         for means in measured
     ]
@@ -368,6 +389,7 @@ class _Run:
         'scalars': self._scalars,
         'num_records': self._writers.num_records,
         'validation_errors': self._validation_errors,
+        'confusions': [one.tolist() for one in self._confusions],
         'kept': self._kept.notes(),
         'files': self._folder.digests() if parallel.is_main_process() else {},
     }
@@ -408,7 +430,9 @@ class _Run:
     """Return the entries of a finished run of several seeds; none for a single seed."""
     seeds = self._seeds
     errors: Sequence[float | None] = self._test_errors or [None] * len(seeds)
-    validated = self._validated()
+    validated = [
+        one | other for one, other in zip(self._validated(), self._confused(), strict=True)
+    ]
     if len(seeds) == 1:
       return validated[0]
     mean = {'validation_error': statistics.mean(self._validation_errors)}
@@ -424,6 +448,12 @@ class _Run:
             )
         ),
     }
+
+  def _confused(self) -> list[dict[str, Any]]:
+    """Return each seed's confusion matrix for a finished run, unless it is too large."""
+    if not self._confusions or len(self._confusions[0]) > _MOST_CLASSES:
+      return [{} for _ in self._seeds]
+    return [{'confusion': tuple(map(tuple, one.tolist()))} for one in self._confusions]
 
   def _validated(self) -> list[dict[str, Any]]:
     """Return each seed's entries of a finished run about validation; none without images."""

@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -47,11 +48,15 @@ class MetricWriter:
       step: int,
       epoch: float,
       scalars: Mapping[str, float],
-      steps_per_second: float | None = None,
+      more: Mapping[str, float] = MappingProxyType({}),
   ) -> None:
     """Append a record; values that are not finite become null in the file.
 
-    The speed goes to the events alone: the file is the same for the same run.
+    Args:
+      step: number of steps done.
+      epoch: the same in epochs.
+      scalars: the record's.
+      more: scalars for the events alone, such as the speed, which no two runs share.
     """
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
     record = {'step': step, 'epoch': epoch, **values}
@@ -59,8 +64,7 @@ class MetricWriter:
       self._file.write(json.dumps(record) + '\n')
       self._file.flush()
     self.num_records += 1
-    speed = {} if steps_per_second is None else {'steps_per_second': steps_per_second}
-    self._events.write(step, {**scalars, **speed})
+    self._events.write(step, {**scalars, **more})
 
   def sync(self) -> None:
     """Flush everything to the disk, so that it outlasts a power cut."""
@@ -138,8 +142,7 @@ class SeedWriters(Callback):
 
   def on_record(self, record: Record) -> None:
     """Append a record for each seed; see `MetricWriter.write`."""
-    speed = record.steps_per_second
-    self._means.write(record.step, record.epoch, record.scalars, speed)
+    self._means.write(record.step, record.epoch, record.scalars, record.more)
     for writer, own in zip(self._own, record.by_seed if self._own else (), strict=True):
       writer.write(record.step, record.epoch, own)
 

@@ -111,3 +111,45 @@ def test_an_unknown_choice_of_unlabeled_is_an_error_that_lists_the_choices():
   with pytest.raises(UserError) as info:
     split(LABELS, 5, 0, unlabeled='some')
   assert str(info.value) == "unlabeled: unknown 'some'; allowed: rest, all"
+
+
+# Unequal classes.
+
+
+@pytest.mark.parametrize(('counts', 'num_labeled', 'wanted'), [
+  ([400, 310, 250, 40], 10, [4, 3, 2, 1]),  # quotas of 4, 3.1, 2.5, 0.4: one at least
+  ([400, 310, 250, 40], 100, [40, 31, 25, 4]),
+  ([400, 310, 250, 40], 4, [1, 1, 1, 1]),
+  ([990, 5, 5], 10, [8, 1, 1]),
+  ([3, 3, 3], 7, [3, 2, 2]),
+  ([3, 2, 1], 6, [3, 2, 1]),
+])
+def test_natural_proportions(counts, num_labeled, wanted):
+  labels = _labels(counts)
+  for seed in (0, 1):
+    chosen = split(labels, num_labeled, seed, proportions='natural').labeled
+    assert np.bincount(labels[chosen]).tolist() == wanted
+  other = split(labels, num_labeled, 5, proportions='natural').labeled
+  assert num_labeled == sum(counts) or chosen.tolist() != other.tolist()
+
+
+def test_numbers_of_each_class():
+  wanted = [3, 1, 25, 2, 7]
+  chosen = split(LABELS, None, seed=0, labels_per_class=wanted).labeled
+  assert np.bincount(LABELS[chosen]).tolist() == wanted
+  same = split(LABELS, sum(wanted), seed=0, labels_per_class=wanted)
+  assert same.labeled.tolist() == chosen.tolist()
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+  ({'labels_per_class': [1, 1]}, 'labels_per_class: 2 numbers; allowed: 5, one for each class'),
+  ({'labels_per_class': [1, 1, 26, 1, 1]},
+   'labels_per_class: 30 takes 26 images of class c, which has 25; allowed: at most 25 of it'),
+  ({'labels_per_class': [1, 1, 0, 1, 1]}, 'labels_per_class: 0 is out of range'),
+  ({'labels_per_class': [1, 1, 1, 1, 1], 'num_labeled': 6},
+   'labels_per_class: 5 labels in all, but num_labeled=6'),
+  ({'proportions': 'odd', 'num_labeled': 5}, "proportions: unknown 'odd'; allowed: equal, natural"),
+])
+def test_wrong_proportions(changes, message):
+  with pytest.raises(UserError, match=re.escape(message)):
+    split(LABELS, **{'num_labeled': None, 'seed': 0, 'class_names': 'abcde', **changes})

@@ -1,9 +1,11 @@
 """Validation images: held out, measured, and what is kept or stopped by them."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 import multiscale_inversion as mi
 from multiscale_inversion import data
@@ -52,6 +54,14 @@ def whole(tmp_path_factory):
   """A run that keeps the best: its folder and its result."""
   folder = tmp_path_factory.mktemp('whole')
   return folder, run.train_and_evaluate(config_of(keep_best=True), str(folder))
+
+
+def events_of(content):
+  """The events of a file of TFRecords: length, its checksum, content, its checksum."""
+  while content:
+    end = 12 + struct.unpack('<Q', content[:8])[0]
+    yield Event.FromString(content[12:end])
+    content = content[end + 4:]
 
 
 def first_lowest(errors):
@@ -130,6 +140,26 @@ def test_errors_are_those_of_the_saved_networks(whole, tmp_path):
     run.train_and_evaluate(config_of(), str(tmp_path), lambda step: step >= best)
   there = mi.load(tmp_path)
   np.testing.assert_array_equal(kept.predict_proba(images), there.predict_proba(images))
+
+
+def test_classes_are_told_apart(whole):
+  folder, finished = whole
+  confusion = np.array(finished.confusion)
+  _, test_labels = data.load('digits')[3:5]
+  np.testing.assert_array_equal(confusion.sum(1), np.bincount(test_labels))
+  assert 100 * (1 - np.trace(confusion) / 500) == pytest.approx(finished.test_error)
+  of_classes = [100 * (1 - row[label] / sum(row)) for label, row in enumerate(finished.confusion)]
+  record = records_of(folder)[12]
+  assert record['test/balanced_error'] == pytest.approx(np.mean(of_classes))
+  assert finished.balanced_error == pytest.approx(np.mean(of_classes))
+  assert json.loads((folder / 'summary.json').read_text())['confusion'] == confusion.tolist()
+  found = {}
+  for path in folder.glob('events*'):
+    for event in events_of(path.read_bytes()):
+      for value in event.summary.value:
+        if value.tag.startswith('test/class_error/') and event.step == 12:
+          found[value.tag.rpartition('/')[2]] = value.simple_value
+  assert found == pytest.approx(dict(zip('0123456789', of_classes, strict=True)), abs=1e-4)
 
 
 def test_resumed_is_uninterrupted(whole, tmp_path):

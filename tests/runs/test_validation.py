@@ -18,8 +18,8 @@ TOP = (
   'seeds_mode'
 )
 DATA = (
-  'channels, corruption, corruption_level, data_dir, image_size, max_megapixels, name, note, '
-  'num_labeled, num_validation, placement, test_fraction, unlabeled'
+  'channels, corruption, corruption_level, data_dir, image_size, labels_per_class, max_megapixels, '
+  'name, note, num_labeled, num_validation, placement, proportions, test_fraction, unlabeled'
 )
 
 
