@@ -79,6 +79,7 @@ class Setup(NamedTuple):
           self._image_shape(),
           step.objective,
           len(self.dataset.train_images),
+          self.sampler.num_unlabeled,
       )
     training.check_axis(step.network, state, self.execution.devices.axis_name)
     return state
