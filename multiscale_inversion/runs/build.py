@@ -239,13 +239,18 @@ def _test_data(
 
 def _schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
   """Return the learning rate by the number of steps done."""
-  return training.piecewise_schedule(
-      config.learning_rate,
-      num_steps,
-      config.decay_epochs,
-      config.decay_reference_epochs,
-      config.decay_factor,
-  )
+  if config.learning_rate_schedule == 'cosine':
+    schedule = training.cosine_schedule(config.learning_rate, num_steps)
+  else:
+    schedule = training.piecewise_schedule(
+        config.learning_rate,
+        num_steps,
+        config.decay_epochs,
+        config.decay_reference_epochs,
+        config.decay_factor,
+    )
+  ramps = config.learning_rate_rampup, config.learning_rate_rampdown
+  return training.ramped_schedule(schedule, num_steps, *ramps) if any(ramps) else schedule
 
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:

@@ -67,6 +67,10 @@ class Run:
     decay_epochs: when the learning rate decays, scaled to the length of the training.
     decay_reference_epochs: length of the training that decay_epochs refer to.
     decay_factor: factor of each decay.
+    learning_rate_schedule: `steps` at decay_epochs, or FixMatch's `cosine`, without those.
+    learning_rate_rampup: length of a Gaussian ramp of the learning rate at the beginning, a share
+      of the training.
+    learning_rate_rampdown: length of one at the end.
     precision: precision of the arithmetic.
     rematerialize: whether activations are computed again, for less memory and more time.
     num_devices: over how many devices a batch is spread; all that are there if None.
@@ -88,6 +92,9 @@ class Run:
   decay_epochs: Epochs = (150, 300)
   decay_reference_epochs: Positive = 400
   decay_factor: Annotated[float, Range(1e-12, 1)] = 0.5
+  learning_rate_schedule: Literal['steps', 'cosine'] = 'steps'
+  learning_rate_rampup: Share = 0.0
+  learning_rate_rampdown: Share = 0.0
   precision: Annotated[str, OneOf(precision_lib.NAMES)] = 'float32'
   rematerialize: bool = False
   num_devices: Positive | None = None

@@ -7,7 +7,11 @@ from multiscale_inversion.training.loop import (
     TrainingLoop,
     advance,
 )
-from multiscale_inversion.training.schedule import piecewise_schedule
+from multiscale_inversion.training.schedule import (
+    cosine_schedule,
+    piecewise_schedule,
+    ramped_schedule,
+)
 from multiscale_inversion.training.state import (
     Keys,
     LoopState,
@@ -32,9 +36,11 @@ __all__ = [
     'TrainingStep',
     'advance',
     'check_axis',
+    'cosine_schedule',
     'create_state',
     'gather_batch',
     'keys_from_seed',
     'piecewise_schedule',
     'prepare_batch',
+    'ramped_schedule',
 ]
