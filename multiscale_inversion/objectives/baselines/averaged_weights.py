@@ -13,12 +13,12 @@ from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
 
-def ema_decay(step: jax.Array, decay: float) -> jax.Array:
+def ema_decay(step: jax.Array, decay: float | jax.Array) -> jax.Array:
   """Return min(1 - 1 / (step + 1), decay), which gives the plain mean over the first steps."""
   return jnp.minimum(1 - 1 / (step + 1), decay)
 
 
-def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
+def moved_average(average: Any, values: Any, decay: float | jax.Array) -> Any:
   """Return decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
   return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, values)
 
