@@ -1,7 +1,7 @@
 """CIFAR-10 with 4,000 labels by methods of others, alone and with the multiscale loss.
 
 The paper's protocol and its Large CNN (Table 3), on images flipped and shifted by up to 2 pixels.
-Each method's own options are those of the digits, listed beside its paper's in docs/results.md, but
+Each method's own options are those of the digits, listed beside its paper's in docs/methods.md, but
 for virtual adversarial training's epsilon, 8 as its authors' for augmented CIFAR-10. What stands
 behind the colon is the method; `+multiscale` adds Eq. 10:
 

@@ -37,6 +37,9 @@ CASES = {
   'learned, speed': ('learned', {'rule': 'speed'}, MLP),
   'mean teacher': ('mean_teacher+multiscale', {'weight': 1.0}, MLP),
   'temporal ensembling': ('temporal_ensembling', {'weight': 1.0}, MLP),
+  'flexmatch': ('flexmatch', {'threshold': 0.3}, MLP),
+  'freematch': ('freematch', {'decay': 0.5, 'fairness_weight': 1.0}, MLP),
+  'softmatch': ('softmatch', {'decay': 0.5, 'average_decay': 0.5}, MLP),
 }
 
 
@@ -66,7 +69,8 @@ def train(case, num_devices):
     num_classes=5, axis_name=devices.axis_name, width=4, dropout_rate=0.0, **network_options
   )
   training_step = training.TrainingStep(
-    network, objectives.create(objective, **objective_options), optax.sgd(0.1)
+    network, objectives.create(objective, **objective_options), optax.sgd(0.1),
+    strong=lambda key, x: 0.5 * x,
   )
   sampler = Sampler(20, 64, 8, 16)
   random = np.random.RandomState(0)
@@ -77,7 +81,7 @@ def train(case, num_devices):
   )
   keys = training.keys_from_seed(0)
   state = training.create_state(
-    network, training_step.optimizer, keys.init, (8, 8, 1), training_step.objective, 84
+    network, training_step.optimizer, keys.init, (8, 8, 1), training_step.objective, 84, 64
   )
   to_double = lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf
   state = jax.tree.map(to_double, state)
@@ -132,8 +136,10 @@ def test_gradients_and_metrics_travel_in_one_message(compared, case):
   assert compared[case]['all_reduces'] == 1 + ('information' in case or 'learned' in case)
   # The statistics of three layers travel in one message each: once more where the inverse goes
   # through them, and where a teacher looks too. Those of an ensemble: predictions, images, counts.
-  passes = 2 if 'batch' in case or 'teacher' in case else 1
-  assert compared[case]['all_gathers'] == 3 * passes + (3 if 'ensembling' in case else 0)
+  # Of the methods with a second view: images and classes; predictions of one view or both, masks.
+  passes = 2 if 'batch' in case or 'teacher' in case or 'match' in case else 1
+  gathered = {'temporal ensembling': 3, 'flexmatch': 2, 'freematch': 3, 'softmatch': 2}
+  assert compared[case]['all_gathers'] == 3 * passes + gathered.get(case, 0)
 
 
 @pytest.mark.parametrize(('size', 'fraction', 'devices', 'expected'), [

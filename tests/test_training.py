@@ -14,7 +14,9 @@ from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks import resnet
+from multiscale_inversion.runs import build
 from multiscale_inversion.training import schedules
+from tests import tiny
 
 CLASSES = 5
 # Groups of different sizes, so that no mean over one is mistaken for a mean over all.
@@ -50,6 +52,40 @@ def test_schedule_of_other_epochs():
   assert [float(schedule(step)) for step in steps] == pytest.approx(expected, rel=1e-5)
   constant = schedules.steps(0.3, 100, schedules.Decays(()))
   assert [float(constant(step)) for step in steps] == pytest.approx([0.3] * 8)
+
+
+def test_ramps_of_the_learning_rate():
+  """Of the program of Laine and Aila: 80 epochs up, the last 50 of 300 down, 10 steps an epoch."""
+  schedule = schedules.with_ramps(lambda step: 0.003, 3000, 80 / 300, 50 / 300)
+  for step in (0, 1, 400, 799, 800, 2000, 2499, 2500, 2501, 2800, 2999):
+    epoch = step / 10
+    rate = 0.003
+    if epoch < 80:
+      p = 1 - epoch / 80
+      rate *= math.exp(-p * p * 5)
+    if epoch >= 250:
+      half = (epoch - 250) * 0.5
+      rate *= math.exp(-(half * half) / 50)
+    assert float(schedule(step)) == pytest.approx(rate, rel=1e-4), step
+    assert float(jax.jit(schedule)(jnp.int32(step))) == pytest.approx(rate, rel=1e-4), step
+
+
+@pytest.mark.parametrize(('changes', 'expected'), [
+  ({}, [1, 1, 0.5, 0.25]),
+  ({'schedule.name': 'cosine_7_16'},
+   [math.cos(7 * math.pi * k / 64) for k in range(4)]),
+  ({'schedule.rampup': 0.5, 'schedule.rampdown': 0.5, 'decay_factor': 1.0},
+   [math.exp(-5), math.exp(-5 / 4), 1, math.exp(-12.5 / 4)]),
+])
+def test_the_schedule_of_a_configuration(changes, expected):
+  """With a constant gradient, each of Adam's steps is as long as its learning rate."""
+  config = tiny.config(**{'num_steps': 4, 'learning_rate': 0.01, **changes})
+  optimizer = build.build(config).training_step.optimizer
+  state, rates = optimizer.init(jnp.zeros(1)), []
+  for _ in range(4):
+    change, state = optimizer.update(jnp.ones(1), state)
+    rates.append(-float(change[0]))
+  np.testing.assert_allclose(rates, 0.01 * np.array(expected), rtol=1e-3)
 
 
 def test_optimizer_takes_the_rate_of_the_step_counted_from_0():

@@ -65,12 +65,14 @@ class InitialContext(NamedTuple):
     num_train: size of the training set.
     num_classes: C.
     num_layers: L.
+    num_unlabeled: size of the unlabeled set D_u; 0 if it is not said.
   """
 
   variables: Variables
   num_train: int
   num_classes: int
   num_layers: int
+  num_unlabeled: int = 0
 
   @property
   def params(self) -> Any:

@@ -289,12 +289,16 @@ def _of_group(term, reduction, group_of):
 
   def change(values, inversion, mask):
     del inversion
-    group = group_of(mask)
-    # `where` instead of a product, as a masked value may be infinite.
-    values = jnp.where(group > 0, values, 0)
-    return values if reduction == 'batch' else values * group.size / jnp.maximum(jnp.sum(group), 1)
+    return of_group(values, group_of(mask), reduction)
 
   return _changed(term, change)
+
+
+def of_group(values: jax.Array, group: jax.Array, reduction: str) -> jax.Array:
+  """Return values [N] where group [N] is 1, reduced as by `labeled`, and zero elsewhere."""
+  # `where` instead of a product, as a masked value may be infinite.
+  values = jnp.where(group > 0, values, 0)
+  return values if reduction == 'batch' else values * group.size / jnp.maximum(jnp.sum(group), 1)
 
 
 def per_log_classes(term: Term) -> Term:

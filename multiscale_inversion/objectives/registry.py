@@ -46,7 +46,11 @@ _OBJECTIVES: Registry[Objective] = Registry({
     'temporal_ensembling': baselines.temporal_ensembling,
     'virtual_adversarial': baselines.virtual_adversarial,
     'mean_teacher': baselines.mean_teacher,
+    'mixmatch': baselines.mixmatch,
     'fixmatch': baselines.fixmatch,
+    'flexmatch': baselines.flexmatch,
+    'freematch': baselines.freematch,
+    'softmatch': baselines.softmatch,
     'function': of_function,
 })
 # Reconstruction losses that a name may add to an objective, such as `pi_model+multiscale`: Lambda

@@ -84,6 +84,7 @@ class Setup(NamedTuple):
           self._image_shape(),
           step.objective,
           len(self.dataset.train_images),
+          self.sampler.num_unlabeled,
       )
     training.check_axis(step.network, state, self.execution.devices.axis_name)
     return state
@@ -273,6 +274,7 @@ def create_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
   with named_as_keys('schedule'):
     options = chosen_options(section, SECTIONS['schedule'].fixed())
     made = schedules.create(section.name, config.learning_rate, num_steps, decays, **options)
+  made = schedules.with_ramps(made, num_steps, section.rampup, section.rampdown)
   return schedules.with_warmup(made, section.warmup_steps)
 
 

@@ -197,10 +197,15 @@ class Schedule:
   Attributes:
     name: the schedule of the learning rate.
     warmup_steps: first steps, in which the learning rate rises in proportion.
+    rampup: length of a Gaussian ramp of the learning rate at the beginning, a share of the
+      training.
+    rampdown: length of one at the end.
   """
 
   name: Annotated[str, _Registered(schedules)] = 'steps'
   warmup_steps: Annotated[int, Range(0)] = 0
+  rampup: Share = 0.0
+  rampdown: Share = 0.0
 
 
 class Section(NamedTuple):

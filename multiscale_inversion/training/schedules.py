@@ -1,5 +1,6 @@
 """The learning rate as a function of the step, by name."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
@@ -70,7 +71,7 @@ def cosine(
 def cosine_7_16(learning_rate: float, num_steps: int, decays: Decays) -> optax.Schedule:
   """Return eta cos(7 pi k / 16 K), the schedule of FixMatch (arXiv:2001.07685, Section 2.4)."""
   del decays
-  return lambda step: learning_rate * jnp.cos(7 * jnp.pi * step / (16 * num_steps))
+  return lambda step: learning_rate * jnp.cos(7 * math.pi / 16 * jnp.clip(step / num_steps, 0, 1))
 
 
 def with_warmup(schedule: optax.Schedule, warmup_steps: int) -> optax.Schedule:
@@ -89,10 +90,41 @@ def with_warmup(schedule: optax.Schedule, warmup_steps: int) -> optax.Schedule:
   return warming
 
 
+def with_ramps(
+    schedule: optax.Schedule, num_steps: int, rampup: float = 0.0, rampdown: float = 0.0
+) -> optax.Schedule:
+  """Return a schedule times Laine and Aila's ramps.
+
+  It is multiplied by exp(-5 (1 - T)^2) while T goes from 0 to 1 over the ramp at the beginning, and
+  by exp(-12.5 T^2) over the one at the end. Laine and Aila, "Temporal Ensembling for
+  Semi-Supervised Learning", ICLR 2017, arXiv:1610.02242, Appendix A, and their program; mean
+  teacher has the same.
+
+  Args:
+    schedule: a function of the step.
+    num_steps: length of the whole training.
+    rampup: length of the ramp at the beginning, a share of the training; 0 for none.
+    rampdown: length of the one at the end.
+  """
+  if not rampup and not rampdown:
+    return schedule
+
+  def at(step: jax.Array) -> jax.Array:
+    progress = step / num_steps
+    rate = schedule(step)
+    if rampup:
+      rate *= jnp.exp(-5 * jnp.square(1 - jnp.clip(progress / rampup, 0, 1)))
+    if rampdown:
+      rate *= jnp.exp(-12.5 * jnp.square(jnp.clip(1 - (1 - progress) / rampdown, 0, 1)))
+    return rate
+
+  return at
+
+
 _SCHEDULES: Registry[optax.Schedule] = Registry(
     {'steps': steps, 'constant': constant, 'cosine': cosine, 'cosine_7_16': cosine_7_16},
     positional=3,  # learning rate, number of steps, decays
-    reserved=('name', 'warmup_steps'),
+    reserved=('name', 'warmup_steps', 'rampup', 'rampdown'),
     kind='the schedule',
 )
 names, options, defaults = _SCHEDULES.names, _SCHEDULES.options, _SCHEDULES.defaults

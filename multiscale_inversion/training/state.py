@@ -74,6 +74,7 @@ def create_state(
     image_shape: Sequence[int],
     objective: Objective | None = None,
     num_train: int = 0,
+    num_unlabeled: int = 0,
 ) -> TrainState:
   """Initialize the network, the optimizer and the objective's memory.
 
@@ -84,6 +85,7 @@ def create_state(
     image_shape: of one observation, such as (H, W, C).
     objective: what will be minimized; needed if it has a memory.
     num_train: size of the training set; needed if the objective remembers observations.
+    num_unlabeled: size of the unlabeled set; needed if the objective counts its observations.
 
   Raises:
     UserError: if the network has variables other than parameters and batch statistics, its last
@@ -98,7 +100,9 @@ def create_state(
   memory = {}
   if objective is not None:
     num_layers = network.bind(variables).num_layers()
-    memory = objective.init(InitialContext(variables, num_train, network.num_classes, num_layers))
+    memory = objective.init(
+        InitialContext(variables, num_train, network.num_classes, num_layers, num_unlabeled)
+    )
     objective.averaged(memory, variables)  # refused now, not after an epoch
   opt_state = optimizer.init(variables['params'])
   return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, memory)

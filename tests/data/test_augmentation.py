@@ -15,7 +15,9 @@ from multiscale_inversion.errors import UserError
 pytestmark = pytest.mark.usefixtures('little_optimization')
 
 SHAPES = [(8, 8, 1), (32, 32, 3), (9, 12, 2)]
-RANDOM = ('noise', 'shift', 'flip', 'flip_shift', 'cutout', 'strong')
+RANDOM = (
+  'noise', 'shift', 'flip', 'flip_shift', 'cutout', 'strong', 'shift_strong', 'flip_shift_strong'
+)
 
 
 def images(count, shape, seed=0):
@@ -323,6 +325,19 @@ def test_a_flip_before_the_strong_augmentation():
   kept = np.abs(found - x).max((1, 2, 3)) < 1e-5
   assert np.all(flipped ^ kept)
   assert flipped.mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(('name', 'flips'), [('shift_strong', False), ('flip_shift_strong', True)])
+def test_what_the_strong_augmentation_changes_is_flipped_and_shifted(name, flips):
+  x = images(1, (8, 8, 1))
+  allowed = [*shifts(x[0], 1).values(), *(shifts(x[0, :, ::-1], 1).values() if flips else ())]
+  repeated = np.repeat(x, 30 * len(allowed), axis=0)
+  found = augmented(name, repeated, num_operations=0, max_cutout=0)
+  matches = np.array([np.abs(found - each).max((1, 2, 3)) < 1e-5 for each in allowed])
+  np.testing.assert_array_equal(matches.sum(0), np.ones(len(repeated)))
+  np.testing.assert_allclose(matches.sum(1), 30, atol=25)
+  strong_alone = augmented(name, repeated, max_shift=0, **({'probability': 0} if flips else {}))
+  assert np.mean(np.abs(strong_alone - repeated).max((1, 2, 3)) > 0.1) > 0.8
 
 
 # Composition and names.

@@ -14,7 +14,8 @@ import pytest
 
 import experiments
 from experiments import digits_methods, digits_topologies
-from multiscale_inversion import networks, objectives
+from multiscale_inversion import networks, objectives, parallel
+from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.runs import defaults
 from multiscale_inversion.runs.config import chosen_options, flatten, resolve, validate
@@ -51,6 +52,7 @@ PUBLISHED = {
 SETTINGS = {
   'cifar10_4000': ('cifar10', 4000, 'large_cnn', 'multiscale', 9, 1_370_986),
   'cifar10_8000': ('cifar10', 8000, 'large_cnn', 'multiscale', 9, 1_370_986),
+  'cifar10_fixmatch': ('cifar10', 4000, 'large_cnn', 'fixmatch', 9, 1_370_986),
   'cifar10_methods': ('cifar10', 4000, 'large_cnn', 'fixmatch', 9, 1_370_986),
   'digits_50': ('digits', 50, 'resnet', 'multiscale', 7, (1, 2, 32)),
   'digits_methods': ('digits', 50, 'resnet', 'fixmatch', 7, (1, 2, 32)),
@@ -121,7 +123,7 @@ def one_line(text):
 def test_every_file_is_expected():
   assert sorted(SETTINGS) == NAMES
   ours = {name for name in SETTINGS if name.startswith('digits')} | {
-    'cifar10_methods', 'folder', 'mnist_50_few_labels',
+    'cifar10_fixmatch', 'cifar10_methods', 'folder', 'mnist_50_few_labels',
   }
   assert sorted(PUBLISHED) == sorted(set(SETTINGS) - ours)
 
@@ -145,6 +147,9 @@ def test_is_a_small_difference_from_the_protocol(name):
   allowed = r'data\.(name|num_labeled)|network\..*|objective\.(name|alpha|beta)'
   if name not in PUBLISHED:
     allowed += r'|recipe|num_epochs|num_steps|objective\.(reduction|unlabeled)|augmentation\.weak'
+  if name == 'cifar10_fixmatch':  # its authors' protocol
+    allowed += r'|batch_size|labeled_fraction|data\.unlabeled|augmentation\.(strong|max_shift)'
+    allowed += r'|schedule\.name|objective\.average_decay'
   assert [key for key in changed if not re.fullmatch(allowed, key)] == []
   assert len(changed) <= 11
 
@@ -176,13 +181,27 @@ def test_docstring(name):
 
 
 @pytest.mark.parametrize('file', ['digits_methods', 'cifar10_methods'])
-@pytest.mark.parametrize('method', [*digits_methods.METHODS, 'virtual_adversarial+multiscale'])
+@pytest.mark.parametrize('method', [
+  *digits_methods.METHODS, *(f'{name}+multiscale' for name in digits_methods.METHODS[2:])
+])
 def test_methods(file, method):
   config = module_of(file).get_config(method)
   validate(config)
   objective = objectives.create(method, **chosen_options(config.objective))
   assert objective.inverts == method.endswith('multiscale')
   assert config.augmentation.weak != 'none'
+
+
+def test_fixmatch_of_its_authors():
+  """Section 4.1 and Table 4: 64 labeled and 7 x 64 unlabeled images, of the whole training set."""
+  config = config_of('cifar10_fixmatch')
+  assert parallel.shares(config.batch_size, config.labeled_fraction) == (64, 7 * 64)
+  options = chosen_options(config.augmentation, ('weak', 'strong'))
+  for view in ('weak', 'strong'):
+    assert 'max_shift' in augmentation.options(config.augmentation[view])
+  assert options == {'max_shift': 4}  # an eighth of the edge
+  defaults_of_loss = objectives.defaults('fixmatch')
+  assert (defaults_of_loss['weight'], defaults_of_loss['threshold']) == (1, 0.95)
 
 
 def rows_of(doc):
@@ -263,6 +282,7 @@ def shrunk_config_of(name):
   config.data.num_labeled = 10
   config.num_steps = 2
   config.batch_size = config.eval_batch_size = 4
+  config.labeled_fraction, config.data.unlabeled = 0.5, 'rest'
   config.network.width = 4 if config.network.name == 'vit' else 2
   if config.network.name == 'resnet':
     config.network.blocks_per_group = 1

@@ -492,6 +492,10 @@ def test_objectives(changes, tmp_path):
   {'objective.name': 'learned', 'objective.rule': 'speed'},
   {'objective.name': 'mean_teacher+multiscale'},
   {'objective.name': 'temporal_ensembling'},
+  {'objective.name': 'flexmatch', 'objective.threshold': 0.12},
+  {'objective.name': 'freematch+multiscale'},
+  {'objective.name': 'softmatch', 'objective.average_decay': 0.9},
+  {'objective.name': 'mixmatch+multiscale', 'objective.average_decay': 0.9},
 ], ids=lambda changes: changes['objective.name'])
 def test_memories_of_objectives_are_resumed(changes, tmp_path):
   config = make_config(num_steps=3, **changes)

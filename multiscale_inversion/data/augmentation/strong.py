@@ -20,7 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion.data.augmentation.weak import flip_where
+from multiscale_inversion.data.augmentation.weak import (
+    Augmentation,
+    MaxShift,
+    compose,
+    flip_shift,
+    flip_where,
+    shift,
+)
 from multiscale_inversion.options import Range, Share, checked
 
 MAX_ROTATION = 30  # degrees
@@ -35,6 +42,7 @@ LUMA = (0.2989, 0.5870, 0.1140)  # weights of red, green and blue, ITU-R BT.601
 _MOVES = ('rotation', 'shear_x', 'shear_y', 'translation_x', 'translation_y', 'zoom')
 _PIXELS = ('sharpness', 'solarize', 'posterize', 'color')
 OPERATIONS = ('identity', *_MOVES, *_PIXELS)
+NumOperations = Annotated[int, Range(0, len(OPERATIONS) - 1)]
 
 
 class Draws(NamedTuple):
@@ -68,7 +76,7 @@ NEUTRAL = Draws(*map(np.float32, (0, 0, 0, 0, 0, 1, 1, 2, 0, 1)))
 
 @checked
 def strong(
-    num_operations: Annotated[int, Range(0, len(OPERATIONS) - 1)] = 2,
+    num_operations: NumOperations = 2,
     max_cutout: Share = 0.5,
     flip: bool = False,
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -95,6 +103,36 @@ def strong(
     return cut(cut_key, apply(drawn, images))
 
   return augment
+
+
+def shift_strong(
+    max_shift: MaxShift | None = None, num_operations: NumOperations = 2, max_cutout: Share = 0.5
+) -> Augmentation:
+  """Shift, then change strongly: FixMatch's strong view where the weak one is `shift`.
+
+  Args:
+    max_shift: see `shift`.
+    num_operations: see `strong`.
+    max_cutout: see `strong`.
+  """
+  return compose(shift(max_shift), strong(num_operations, max_cutout))
+
+
+def flip_shift_strong(
+    max_shift: MaxShift | None = None,
+    probability: Share = 0.5,
+    num_operations: NumOperations = 2,
+    max_cutout: Share = 0.5,
+) -> Augmentation:
+  """Flip, shift, then change strongly: FixMatch's strong view where the weak one is `flip_shift`.
+
+  Args:
+    max_shift: see `shift`.
+    probability: see `flip`.
+    num_operations: see `strong`.
+    max_cutout: see `strong`.
+  """
+  return compose(flip_shift(max_shift, probability), strong(num_operations, max_cutout))
 
 
 @checked

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.objectives.context import Context
 from multiscale_inversion.objectives.objective import Objective, Reduction
 from multiscale_inversion.objectives.paper import labeled_cross_entropy
 
@@ -25,6 +26,24 @@ def squared_difference(logits: jax.Array, targets: jax.Array) -> jax.Array:
     Shape [N], from 0 to 2/C.
   """
   return jnp.mean(jnp.square(jax.nn.softmax(logits) - targets), axis=-1)
+
+
+def strong_logits(context: Context) -> jax.Array:
+  """Return the logits [N, C] of a pass of its own through strongly augmented images."""
+  augmentation, dropout = jax.random.split(context.key)
+  return context.predict(context.strong(augmentation, context.images), dropout)
+
+
+def confidence_and_class(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Return max softmax and argmax of logits [N, C], each of shape [N] and constant."""
+  logits = jax.lax.stop_gradient(logits)
+  return jnp.max(jax.nn.softmax(logits), axis=-1), jnp.argmax(logits, axis=-1)
+
+
+def mean_of_unlabeled(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Return the mean [...] of values [N, ...] where mask [N] is 0; zero if it is nowhere."""
+  group = (mask == 0).reshape(-1, *[1] * (values.ndim - 1))
+  return jnp.sum(jnp.where(group, values, 0), axis=0) / jnp.maximum(jnp.sum(mask == 0), 1)
 
 
 def gaussian_ramp(weight: float, length: float) -> Callable[[jax.Array], jax.Array]:

@@ -8,10 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.objectives.baselines.common import labeled_cross_entropy_alone
+from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
+from multiscale_inversion.objectives.baselines.common import (
+    confidence_and_class,
+    labeled_cross_entropy_alone,
+    mean_of_unlabeled,
+    strong_logits,
+)
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, Reduction, add, unlabeled
-from multiscale_inversion.options import Amount, Share
+from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
 def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
@@ -25,9 +31,8 @@ def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.A
   Returns:
     Shape [N].
   """
-  weak = jax.lax.stop_gradient(weak)
-  certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
-  return jnp.where(certain, losses.cross_entropy(strong, jnp.argmax(weak, axis=-1)), 0)
+  confidence, predicted = confidence_and_class(weak)
+  return jnp.where(confidence >= threshold, losses.cross_entropy(strong, predicted), 0)
 
 
 def strong_pass(threshold: float) -> ContextTerm:
@@ -38,29 +43,34 @@ def strong_pass(threshold: float) -> ContextTerm:
 
   def loss(inversion, labels, mask, context):
     del labels
-    augmentation, dropout = jax.random.split(context.key)
-    logits = context.predict(context.strong(augmentation, context.images), dropout)
     weak = inversion.activations[-1]
-    certain = jnp.max(jax.nn.softmax(weak), axis=-1) >= threshold
-    share = jnp.sum(jnp.where(certain, 1 - mask, 0)) / jnp.maximum(jnp.sum(1 - mask), 1)
-    return LossOutput(fixmatch_loss(weak, logits, threshold), scalars={'certain': share})
+    values = fixmatch_loss(weak, strong_logits(context), threshold)
+    certain = (confidence_and_class(weak)[0] >= threshold).astype(values.dtype)
+    return LossOutput(values, scalars={'certain': mean_of_unlabeled(certain, mask)})
 
   return ContextTerm(loss)
 
 
 def fixmatch(
-    weight: Amount = 1.0, threshold: Share = 0.95, reduction: Reduction = 'group'
+    weight: Amount = 1.0,
+    threshold: Share = 0.95,
+    average_decay: ShareBelowOne | None = None,
+    reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and FixMatch's of unlabeled ones (Eq. 3, 4).
 
-  Strongly augmented images go through the network in a pass of their own. The paper takes seven
-  unlabeled images for each labeled one, and evaluates an average of the weights; here the
-  configuration sets the batch, and the trained weights are evaluated.
+  Strongly augmented images go through the network in a pass of their own. The configuration sets
+  the rest of what the paper has: seven unlabeled images for each labeled one are
+  `labeled_fraction=0.125`, and `augmentation.strong=flip_shift_strong` changes the flipped and
+  shifted image.
 
   Args:
     weight: weight of the unlabeled observations' loss, lambda_u.
     threshold: probability from which a prediction counts as a label, tau.
+    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
+      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)
-  return add(labeled_cross_entropy_alone(reduction), (weight, term))
+  objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
+  return with_averaged_weights(objective, average_decay)

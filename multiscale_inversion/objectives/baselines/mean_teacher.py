@@ -4,11 +4,10 @@ Tarvainen and Valpola, "Mean Teachers Are Better Role Models: Weight-Averaged Co
 Improve Semi-Supervised Deep Learning Results", NIPS 2017, arXiv:1703.01780.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.objectives.baselines.averaged_weights import ema_decay, moved_average
 from multiscale_inversion.objectives.baselines.common import (
     gaussian_ramp,
     labeled_cross_entropy_alone,
@@ -19,17 +18,7 @@ from multiscale_inversion.objectives.objective import Objective, Reduction, add
 from multiscale_inversion.options import Amount, Share, ShareBelowOne
 
 
-def ema_decay(step: jax.Array, decay: float) -> jax.Array:
-  """Return min(1 - 1 / (step + 1), decay), which gives the plain mean over the first steps."""
-  return jnp.minimum(1 - 1 / (step + 1), decay)
-
-
-def moved_average(average: Any, values: Any, decay: jax.Array) -> Any:
-  """Return decay * average + (1 - decay) * values, leaf by leaf (Eq. 1)."""
-  return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, values)
-
-
-def teacher(decay: float) -> ContextTerm:
+def teacher(decay: float, later_decay: float, rampup: float) -> ContextTerm:
   """Return the squared difference to the prediction of the teacher, whose weights are averages.
 
   The teacher sees the images under its own augmentation and dropout, uses batch statistics of its
@@ -38,7 +27,9 @@ def teacher(decay: float) -> ContextTerm:
   and the student's statistics do not fit them.
 
   Args:
-    decay: alpha, the decay of the averages, in [0, 1).
+    decay: alpha, the decay of the averages, in [0, 1), during the ramp.
+    later_decay: the decay after it.
+    rampup: length of the ramp, a share of the training.
   """
 
   def loss(inversion, labels, mask, context):
@@ -48,12 +39,13 @@ def teacher(decay: float) -> ContextTerm:
     passed = context.forward(context.memory, images, dropout)
     logits, batch_stats = jax.lax.stop_gradient(passed)
     values = squared_difference(inversion.activations[-1], jax.nn.softmax(logits))
-    return LossOutput(values, {'step': context.step, 'batch_stats': batch_stats})
+    current = jnp.where(context.progress < rampup, decay, later_decay)
+    rate = ema_decay(context.step, current)
+    return LossOutput(values, {'rate': rate, 'batch_stats': batch_stats})
 
   def update(memory, to_remember, variables):
-    rate = ema_decay(to_remember['step'], decay)
     return {
-        'params': moved_average(memory['params'], variables['params'], rate),
+        'params': moved_average(memory['params'], variables['params'], to_remember['rate']),
         'batch_stats': to_remember['batch_stats'],
     }
 
@@ -70,6 +62,7 @@ def mean_teacher(
     weight: Amount = 100.0,
     rampup: Share = 0.25,
     decay: ShareBelowOne = 0.99,
+    decay_after_rampup: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and the agreement of all with the teacher.
@@ -79,7 +72,9 @@ def mean_teacher(
     rampup: length of the ramp, a share of the training (the authors': 40,000 of 150,000 steps).
     decay: share of the old value that the averages keep (the authors': 0.99, and 0.999 after the
       ramp; 0.999 for CIFAR-10).
+    decay_after_rampup: the share that they keep after the ramp; `decay` unless given.
     reduction: reduction of the cross-entropy, see `objective.labeled`.
   """
+  later = decay if decay_after_rampup is None else decay_after_rampup
   ramp = gaussian_ramp(weight, rampup)
-  return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay)))
+  return add(labeled_cross_entropy_alone(reduction), (ramp, teacher(decay, later, rampup)))
