@@ -30,7 +30,7 @@ _NETWORKS: Mapping[int, Mapping[str, Any]] = {
     3: {'name': 'resnet', 'blocks_per_group': 2, 'width': 32},
 }
 # Options of a run that `fit` takes under another name, or not at all.
-_TAKEN = ('recipe', 'seed', 'num_seeds', 'seeds_mode')
+_TAKEN = ('recipe', 'seed', 'num_seeds', 'seeds_mode', 'init_from')
 _SECTIONS = ('augmentation', 'optimizer', 'schedule')
 
 
@@ -47,6 +47,7 @@ def fit(
     seed: int = 0,
     workdir: str | os.PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
+    init: TrainedNetwork | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **options: Any,
@@ -78,6 +79,8 @@ def fit(
     workdir: folder of the run, which is kept: `load` reads it, and the same call again resumes.
       Nothing is kept if None.
     class_names: a name for each class; `0`, `1`, ... unless given.
+    init: weights to start from, in place of random ones: a trained network, `params` and
+      `batch_stats` of a Flax module of the same structure, or the path of a run or a saved network.
     callbacks: told of records, checkpoints and the end.
     progress: whether to show data and progress on standard error.
     **options: keys of a configuration outside of its sections, such as `num_steps` (3,000 unless
@@ -110,7 +113,12 @@ def fit(
       workdir = stack.enter_context(tempfile.TemporaryDirectory(prefix='multiscale_inversion_'))
     folder = os.path.expanduser(os.fspath(workdir))
     train_and_evaluate(
-        config, folder, dataset=dataset, callbacks=callbacks, progress=progress
+        config,
+        folder,
+        dataset=dataset,
+        callbacks=callbacks,
+        progress=progress,
+        initial_variables=_initial(init),
     )
     return loading.load(folder)
 
@@ -233,6 +241,18 @@ def _config(
     else:
       _set(config, {name: value}, '')
   return config
+
+
+def _initial(given: Any) -> Mapping[str, Any] | None:
+  if isinstance(given, str | os.PathLike):
+    given = loading.load(given)
+  if isinstance(given, TrainedNetwork):
+    return given.variables
+  if given is not None and not isinstance(given, Mapping):
+    raise WrongType(
+        f'a {type(given).__name__}; allowed: a trained network, its variables, or a path', 'init'
+    )
+  return given
 
 
 def _set_named(section: ConfigDict, given: Named, what: str) -> None:

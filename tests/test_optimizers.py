@@ -172,7 +172,7 @@ def test_a_run_takes_them_and_records_the_rate(tmp_path, quick_compilation):
   section = finished.config['optimizer']
   assert (section['momentum'], section['weight_decay']) == (0.9, 0.0)
   assert finished.config['schedule'] == {
-    'name': 'cosine', 'warmup_steps': 4, 'final_factor': 0.5
+    'name': 'cosine', 'warmup_steps': 4, 'rampup': 0.0, 'rampdown': 0.0, 'final_factor': 0.5,
   }
   rates = [json.loads(line)['train/learning_rate'] for line in (tmp_path / 'metrics.jsonl').open()]
   wanted = [

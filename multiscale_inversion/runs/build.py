@@ -1,6 +1,7 @@
 """Build the objects that train a configuration."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 from multiscale_inversion import (
   data,
   evaluation,
+  loading,
   networks,
   objectives,
   parallel,
@@ -39,6 +41,7 @@ class Setup(NamedTuple):
     test_data: the test set, shared out among the devices; None without test images.
     validation_data: likewise.
     schedule: the learning rate by the number of steps done.
+    initial_variables: those that the training starts from; None for random ones.
   """
 
   dataset: data.Dataset
@@ -51,6 +54,7 @@ class Setup(NamedTuple):
   test_data: evaluation.EvaluationData | None
   validation_data: evaluation.EvaluationData | None
   schedule: optax.Schedule
+  initial_variables: Mapping[str, Any] | None
 
   def initial_state(self) -> training.TrainState:
     """Return the state before the first step, on one device."""
@@ -85,6 +89,7 @@ class Setup(NamedTuple):
           step.objective,
           len(self.dataset.train_images),
           self.sampler.num_unlabeled,
+          self.initial_variables,
       )
     training.check_axis(step.network, state, self.execution.devices.axis_name)
     return state
@@ -181,6 +186,7 @@ def build(
     config: ConfigDict,
     dataset: data.Dataset | None = None,
     shares: tuple[int, int] | None = None,
+    given_variables: Mapping[str, Any] | None = None,
 ) -> Setup:
   """Build an experiment.
 
@@ -189,6 +195,7 @@ def build(
     dataset: the data set; loaded unless given.
     shares: the numbers of labeled and of unlabeled images in a batch, of a run that goes on; unless
       given, those of the configuration, each rounded up to a multiple of the number of devices.
+    given_variables: those that the training starts from; unless given, those of `init_from`.
 
   Raises:
     UserError: if the data set is absent, or the configuration does not fit it.
@@ -239,9 +246,20 @@ def build(
       _batch_up(config, dataset.test_images, dataset.test_labels, execution),
       _batch_up(config, dataset.validation_images, dataset.validation_labels, execution),
       schedule,
+      initial_variables(config, given_variables),
   )
   _check_layers(config, setup)
   return setup
+
+
+def initial_variables(
+    config: ConfigDict, given: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+  """Return the variables that a training starts from: given, or those that `init_from` names."""
+  if given is not None or config.init_from is None:
+    return given
+  with named_as_keys(seed='init_from'):
+    return loading.load(config.init_from).variables
 
 
 def _check_validation(config: ConfigDict, dataset: data.Dataset) -> None:

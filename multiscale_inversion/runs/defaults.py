@@ -69,6 +69,8 @@ class Run:
       training.
     decay_reference_epochs: length of the training that decay_epochs refer to.
     decay_factor: factor of each decay.
+    init_from: run's folder or saved network whose weights the training starts from, in place of
+      random ones; of a run of several seeds, the first one's.
     precision: precision of the arithmetic.
     rematerialize: whether activations are computed again, for less memory and more time.
     num_devices: over how many devices a batch is spread; all that are there if None.
@@ -95,6 +97,7 @@ class Run:
   decay_epochs: Epochs = (150, 300)
   decay_reference_epochs: Positive = 400
   decay_factor: Annotated[float, Range(1e-12, 1)] = 0.5
+  init_from: str | None = None
   precision: Annotated[str, OneOf(precision_lib.NAMES)] = 'float32'
   rematerialize: bool = False
   num_devices: Positive | None = None

@@ -26,6 +26,7 @@ from multiscale_inversion.runs import kinds, recorded
 from multiscale_inversion.runs.config import from_record
 from multiscale_inversion.runs.finished import FinishedRun, check_config
 from multiscale_inversion.runs.metrics import Record, read
+from multiscale_inversion.training.initial import checksum as checksum_of_variables
 
 _CONFIG = 'config.json'
 _CONFIG_FILE = 'config.py'
@@ -188,8 +189,14 @@ class RunFolder:
     if self.has_begun():
       recorded.check_same(self.config(), config, file, self.path)
 
-  def check_data(self, dataset: Dataset) -> dict[str, Any]:
-    """Check that a run that resumes has the data with which it began.
+  def check_data(
+      self, dataset: Dataset, initial: Mapping[str, Any] | None = None
+  ) -> dict[str, Any]:
+    """Check that a run that resumes has the data and the first weights with which it began.
+
+    Args:
+      dataset: the data set.
+      initial: the variables that the training starts from; None for random ones.
 
     Returns:
       The content of `data.json`, but for `BATCH`.
@@ -198,6 +205,8 @@ class RunFolder:
       UserError: if the data differ: lists the differences.
     """
     now = recorded.as_json(_data_record(dataset))
+    if initial is not None:
+      now['initial_variables'] = checksum_of_variables(initial)
     if not self.has_begun():
       return now
     found = self.data()
@@ -208,6 +217,8 @@ class RunFolder:
     ]
     if not differences and found.get('sha256', now['sha256']) != now['sha256']:
       differences = ['images, labels or their order are others']
+    if found.get('initial_variables') != now.get('initial_variables'):
+      differences.append('the weights that the training starts from are others')
     if differences:
       raise UserError(
           f'{self} holds a run on other data: {"; ".join(differences)}; give --workdir=DIR for a '

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -52,6 +52,7 @@ def train_and_evaluate(
     dataset: Dataset | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    initial_variables: Mapping[str, Any] | None = None,
 ) -> FinishedRun:
   """Train, evaluate on the whole test set, and write everything to a folder.
 
@@ -69,6 +70,8 @@ def train_and_evaluate(
     dataset: the data set, in place of that of the configuration.
     callbacks: told of records, checkpoints and the end, in process 0.
     progress: whether process 0 shows data and progress on standard error.
+    initial_variables: `params` and `batch_stats` that the training starts from, in place of random
+      ones or those of the configuration's `init_from`.
 
   Returns:
     The finished run, as in `summary.json`.
@@ -86,11 +89,11 @@ def train_and_evaluate(
   file = _function_file(resolved, config_file)
   folder.check_config(resolved, file)
   if folder.is_finished():
-    _check_given_data(folder, resolved, dataset)
+    _check_given_data(folder, resolved, dataset, initial_variables)
     return folder.summary()
-  setup = setup_lib.build(config, dataset, folder.shares())
+  setup = setup_lib.build(config, dataset, folder.shares(), initial_variables)
   shares = setup.sampler.labeled_per_batch, setup.sampler.unlabeled_per_batch
-  data_record = folder.check_data(setup.dataset) | {BATCH: list(shares)}
+  data_record = folder.check_data(setup.dataset, setup.initial_variables) | {BATCH: list(shares)}
   main = parallel.is_main_process()
   config_record = recorded.as_json(resolved.to_dict(), file)
   claim = folder.claim(config_record, data_record, file) if main else contextlib.nullcontext()
@@ -111,14 +114,22 @@ def train_and_evaluate(
   return finished
 
 
-def _check_given_data(folder: RunFolder, config: ConfigDict, given: Dataset | None) -> None:
+def _check_given_data(
+    folder: RunFolder,
+    config: ConfigDict,
+    given: Dataset | None,
+    initial_variables: Mapping[str, Any] | None,
+) -> None:
   """Check that a finished run is of the data that are given anew: in memory, or by another path.
+
+  So are the weights that it started from.
 
   Data in the place where they were are not read again.
   """
   if given is None and folder.config()['data'].get('data_dir') == config.data.data_dir:
     return
-  folder.check_data(setup_lib.load_corrupted(config, given))
+  initial = setup_lib.initial_variables(config, initial_variables)
+  folder.check_data(setup_lib.load_corrupted(config, given), initial)
 
 
 def _function_file(config: ConfigDict, config_file: str | None) -> bytes | None:

@@ -1,6 +1,6 @@
 """What training changes, and its state before the first step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax
@@ -13,6 +13,7 @@ from multiscale_inversion.errors import UserError
 from multiscale_inversion.networks.base import Network
 from multiscale_inversion.objectives import InitialContext, Objective
 from multiscale_inversion.objectives.context import Variables
+from multiscale_inversion.training import initial
 
 Metrics = dict[str, metrics.Mean]
 
@@ -75,6 +76,7 @@ def create_state(
     objective: Objective | None = None,
     num_train: int = 0,
     num_unlabeled: int = 0,
+    given: Mapping[str, Any] | None = None,
 ) -> TrainState:
   """Initialize the network, the optimizer and the objective's memory.
 
@@ -86,17 +88,22 @@ def create_state(
     objective: what will be minimized; needed if it has a memory.
     num_train: size of the training set; needed if the objective remembers observations.
     num_unlabeled: size of the unlabeled set; needed if the objective counts its observations.
+    given: variables in place of random ones, see `initial.checked`.
 
   Raises:
     UserError: if the network has variables other than parameters and batch statistics, its last
       activation is not one logit for each class, or its batch norm ignores its `axis_name`; if the
-      variables that the objective averages are not the network's.
+      variables that the objective averages are not the network's; if the given variables do not
+      fit.
   """
   sample = jnp.zeros((1, *image_shape), jnp.float32)
   variables = jax.jit(network.init)(key, sample)
   _check_network(network, variables, sample)
   params, batch_stats = (variables.get(name, {}) for name in _COLLECTIONS)
   variables = {'params': params, 'batch_stats': batch_stats}
+  if given is not None:
+    variables = initial.checked(given, variables)
+    params, batch_stats = variables['params'], variables['batch_stats']
   memory = {}
   if objective is not None:
     num_layers = network.bind(variables).num_layers()
