@@ -40,7 +40,7 @@ def _checked(collection: str, given: Any, drawn: Any) -> Any:
   for path in sorted({*wanted} ^ {*found}):
     what = 'missing' if path in wanted else 'not of the network'
     raise UserError(
-        f'initial variables: {collection}/{path}: {what}; allowed: the variables of the same network'
+        f'initial variables: {collection}/{path}: {what}; allowed: those of the same network'
     )
   for path, leaf in wanted.items():
     if np.shape(found[path]) != leaf.shape:
