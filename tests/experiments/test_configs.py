@@ -14,7 +14,7 @@ import pytest
 
 import experiments
 from experiments import digits_methods, digits_topologies
-from multiscale_inversion import networks, objectives, parallel
+from multiscale_inversion import networks, objectives, parallel, training
 from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import registry as dataset
 from multiscale_inversion.runs import defaults
@@ -149,9 +149,10 @@ def test_is_a_small_difference_from_the_protocol(name):
     allowed += r'|recipe|num_epochs|num_steps|objective\.(reduction|unlabeled)|augmentation\.weak'
   if name == 'cifar10_fixmatch':  # its authors' protocol
     allowed += r'|batch_size|labeled_fraction|data\.unlabeled|augmentation\.(strong|max_shift)'
-    allowed += r'|schedule\.name|objective\.average_decay'
+    allowed += r'|schedule\.name|objective\.average_decay|learning_rate'
+    allowed += r'|optimizer\.(name|nesterov|weight_decay)'
   assert [key for key in changed if not re.fullmatch(allowed, key)] == []
-  assert len(changed) <= 11
+  assert len(changed) <= (15 if name == 'cifar10_fixmatch' else 11)
 
 
 def test_protocol():
@@ -200,6 +201,10 @@ def test_fixmatch_of_its_authors():
   for view in ('weak', 'strong'):
     assert 'max_shift' in augmentation.options(config.augmentation[view])
   assert options == {'max_shift': 4}  # an eighth of the edge
+  optimizer = {'nesterov': True, 'weight_decay': 0.0005}
+  assert chosen_options(config.optimizer, ('name', 'clip_norm', 'accumulate_steps')) == optimizer
+  assert (config.optimizer.name, config.learning_rate) == ('sgd', 0.03)
+  assert training.optimizers.defaults('sgd')['momentum'] == 0.9
   defaults_of_loss = objectives.defaults('fixmatch')
   assert (defaults_of_loss['weight'], defaults_of_loss['threshold']) == (1, 0.95)
 

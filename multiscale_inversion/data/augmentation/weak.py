@@ -83,8 +83,8 @@ def flip(probability: Share = 0.5) -> Augmentation:
 
   def augment(key, images):
     chex.assert_rank(images, 4)
-    keys = jax.random.split(key, len(images))
-    return flip_where(jax.vmap(lambda own: jax.random.bernoulli(own, probability))(keys), images)
+    keys, share = jax.random.split(key, len(images)), float(probability)  # 0 and 1 may be whole
+    return flip_where(jax.vmap(lambda own: jax.random.bernoulli(own, share))(keys), images)
 
   return augment
 
