@@ -23,5 +23,5 @@ def get_config():
   config.optimizer.name, config.optimizer.nesterov = 'sgd', True
   config.learning_rate, config.optimizer.weight_decay = 0.03, 0.0005
   config.schedule.name = 'cosine_7_16'
-  config.objective.average_decay = 0.999
+  config.optimizer.average_decay = 0.999
   return config

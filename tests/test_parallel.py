@@ -39,7 +39,7 @@ CASES = {
   'temporal ensembling': ('temporal_ensembling', {'weight': 1.0}, MLP),
   'flexmatch': ('flexmatch', {'threshold': 0.3}, MLP),
   'freematch': ('freematch', {'decay': 0.5, 'fairness_weight': 1.0}, MLP),
-  'softmatch': ('softmatch', {'decay': 0.5, 'average_decay': 0.5}, MLP),
+  'softmatch': ('softmatch', {'decay': 0.5}, MLP),
 }
 
 

@@ -22,6 +22,7 @@ from multiscale_inversion.data import augmentation
 from multiscale_inversion.data.dataset import check
 from multiscale_inversion.errors import UserError, check_options, named_as_keys
 from multiscale_inversion.execution import DEFAULT_MODE, Execution
+from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 from multiscale_inversion.runs.config import chosen_options, resolve
 from multiscale_inversion.runs.defaults import SECTIONS
 from multiscale_inversion.training import optimizers, schedules
@@ -115,7 +116,9 @@ def create_network(
 def create_objective(config: ConfigDict) -> objectives.Objective:
   """Return the objective of a configuration."""
   with named_as_keys('objective'):
-    return objectives.create(config.objective.name, **chosen_options(config.objective))
+    made = objectives.create(config.objective.name, **chosen_options(config.objective))
+  with named_as_keys('optimizer'):
+    return with_averaged_weights(made, config.optimizer.average_decay)
 
 
 def create_augmentations(
@@ -301,7 +304,8 @@ def create_optimizer(
 ) -> optax.GradientTransformation:
   """Return the optimizer of a configuration."""
   with named_as_keys('optimizer'):
-    return optimizers.create(schedule=schedule, **chosen_options(config.optimizer, ()))
+    options = chosen_options(config.optimizer, ('average_decay',))
+    return optimizers.create(schedule=schedule, **options)
 
 
 def _check_layers(config: ConfigDict, setup: Setup) -> None:

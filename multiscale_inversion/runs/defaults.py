@@ -20,7 +20,16 @@ from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import corruption as corruption_lib
 from multiscale_inversion.data.splits import PROPORTIONS, UNLABELED
 from multiscale_inversion.errors import UserError, named_as_keys
-from multiscale_inversion.options import Check, OneOf, Option, Positive, Range, Share, options_of
+from multiscale_inversion.options import (
+  Check,
+  OneOf,
+  Option,
+  Positive,
+  Range,
+  Share,
+  ShareBelowOne,
+  options_of,
+)
 from multiscale_inversion.training import optimizers, schedules
 
 MAX_SEEDS = 1000  # of one program
@@ -186,11 +195,14 @@ class Optimizer:
     clip_norm: largest norm of all gradients together, to which larger ones are scaled; no limit if
       None.
     accumulate_steps: steps whose mean gradient makes one step of the optimizer.
+    average_decay: share of the old value that moving averages of the weights keep in a step, which
+      are evaluated and saved in place of the trained ones; no average if None.
   """
 
   name: Annotated[str, _Registered(optimizers)] = 'adam'
   clip_norm: Annotated[float, Range(1e-12)] | None = None
   accumulate_steps: Positive = 1
+  average_decay: ShareBelowOne | None = None
 
 
 @dataclasses.dataclass

@@ -98,7 +98,7 @@ def lion(
 _OPTIMIZERS: Registry[optax.GradientTransformation] = Registry(
     {'adam': adam, 'adamw': adamw, 'sgd': sgd, 'lion': lion},
     positional=1,  # the learning rate
-    reserved=('name', 'clip_norm', 'accumulate_steps'),
+    reserved=('name', 'clip_norm', 'accumulate_steps', 'average_decay'),
     kind='the optimizer',
 )
 names, options, defaults = _OPTIMIZERS.names, _OPTIMIZERS.options, _OPTIMIZERS.defaults

@@ -149,7 +149,7 @@ def test_is_a_small_difference_from_the_protocol(name):
     allowed += r'|recipe|num_epochs|num_steps|objective\.(reduction|unlabeled)|augmentation\.weak'
   if name == 'cifar10_fixmatch':  # its authors' protocol
     allowed += r'|batch_size|labeled_fraction|data\.unlabeled|augmentation\.(strong|max_shift)'
-    allowed += r'|schedule\.name|objective\.average_decay|learning_rate'
+    allowed += r'|schedule\.name|optimizer\.average_decay|learning_rate'
     allowed += r'|optimizer\.(name|nesterov|weight_decay)'
   assert [key for key in changed if not re.fullmatch(allowed, key)] == []
   assert len(changed) <= (15 if name == 'cifar10_fixmatch' else 11)

@@ -12,6 +12,7 @@ from multiscale_inversion import objectives
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.objectives import Context, InitialContext
+from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 from multiscale_inversion.objectives.baselines.flexmatch import remembered
 from multiscale_inversion.objectives.baselines.mixmatch import mixing
 
@@ -331,7 +332,7 @@ def test_the_batch_mean_counts_each_group_by_its_share(name):
 @pytest.mark.parametrize('name', ['fixmatch', 'flexmatch', 'freematch', 'softmatch', 'mixmatch'])
 def test_averaged_weights(name):
   """The mean of the weights after the first steps, then a moving average; statistics likewise."""
-  objective = objectives.create(name, average_decay=0.7)
+  objective = with_averaged_weights(objectives.create(name), 0.7)
   history = [step.params for step in steps()]
   variables = lambda t: {'params': history[t], 'batch_stats': {'mean': history[t]['a'] + 1}}
   start = InitialContext(variables(0), TRAIN, C, 1, 12)
@@ -348,5 +349,7 @@ def test_averaged_weights(name):
     np.testing.assert_allclose(found['params'][key], value, rtol=1e-6)
   np.testing.assert_allclose(found['batch_stats']['mean'], average['a'] + 1, rtol=1e-6)
   trained = variables(STEPS - 1)
-  alone = objectives.create(name)
+  with pytest.raises(UserError, match=r'average_decay: 0\.5 beside an objective that averages'):
+    with_averaged_weights(objective, 0.5)
+  alone = with_averaged_weights(objectives.create(name), None)
   assert alone.averaged(initial(alone), trained) is trained

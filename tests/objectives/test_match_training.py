@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from multiscale_inversion import execution, networks, objectives, training
+from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 
 pytestmark = pytest.mark.usefixtures('little_optimization')
 
@@ -26,8 +27,8 @@ def make_step(name, options):
   network = networks.create('mlp', C, depth=1, width=5, dropout_rate=0.3)
   noise = lambda scale: lambda key, x: x + scale * jax.random.normal(key, x.shape)
   return training.TrainingStep(
-    network, objectives.create(name, **options), optax.sgd(0.3), num_steps=4, weak=noise(0.1),
-    strong=noise(0.5),
+    network, with_averaged_weights(objectives.create(name, **options), 0.5), optax.sgd(0.3),
+    num_steps=4, weak=noise(0.1), strong=noise(0.5),
   )
 
 
@@ -35,8 +36,8 @@ def make_step(name, options):
 @pytest.mark.parametrize(('name', 'options'), [
   ('flexmatch', {'threshold': 0.4}),
   ('freematch+multiscale', {'decay': 0.5}),
-  ('softmatch', {'decay': 0.5, 'average_decay': 0.5}),
-  ('mixmatch', {'average_decay': 0.5}),
+  ('softmatch', {'decay': 0.5}),
+  ('mixmatch', {}),
 ])
 def test_each_seed_has_its_own_memory(name, options, mode):
   training_step = make_step(name, options)

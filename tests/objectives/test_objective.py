@@ -133,7 +133,7 @@ def test_addition_of_the_reconstruction_by_name():
 
 def test_options_go_to_the_part_that_takes_them():
   assert objectives.defaults('fixmatch+multiscale') == {
-    'weight': 1.0, 'threshold': 0.95, 'average_decay': None, 'reduction': 'group',
+    'weight': 1.0, 'threshold': 0.95, 'reduction': 'group',
     'layers': None, 'stop_target': False, 'layer_weights': None, 'form': 'output',
   }
   weighted = objectives.create('supervised+multiscale', layer_weights=(3.0,), layers=(0,))

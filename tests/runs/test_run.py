@@ -494,8 +494,8 @@ def test_objectives(changes, tmp_path):
   {'objective.name': 'temporal_ensembling'},
   {'objective.name': 'flexmatch', 'objective.threshold': 0.12},
   {'objective.name': 'freematch+multiscale'},
-  {'objective.name': 'softmatch', 'objective.average_decay': 0.9},
-  {'objective.name': 'mixmatch+multiscale', 'objective.average_decay': 0.9},
+  {'objective.name': 'softmatch', 'optimizer.average_decay': 0.9},
+  {'objective.name': 'mixmatch+multiscale', 'optimizer.average_decay': 0.9},
 ], ids=lambda changes: changes['objective.name'])
 def test_memories_of_objectives_are_resumed(changes, tmp_path):
   config = make_config(num_steps=3, **changes)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, add
 
@@ -50,5 +51,15 @@ def averaged_weights(decay: float) -> ContextTerm:
 
 
 def with_averaged_weights(objective: Objective, decay: float | None) -> Objective:
-  """Return the objective with averaged weights to evaluate; as it is if `decay` is None."""
-  return objective if decay is None else add(objective, averaged_weights(decay))
+  """Return the objective with averaged weights to evaluate; as it is if `decay` is None.
+
+  Raises:
+    UserError: if the objective averages weights itself, as mean teacher does.
+  """
+  if decay is None:
+    return objective
+  if any(isinstance(term, ContextTerm) and term.averaged for _, term in objective.terms):
+    raise UserError(
+        f'{decay} beside an objective that averages weights itself; allowed: None', 'average_decay'
+    )
+  return add(objective, averaged_weights(decay))

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses
-from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 from multiscale_inversion.objectives.baselines.common import (
     confidence_and_class,
     labeled_cross_entropy_alone,
@@ -17,7 +16,7 @@ from multiscale_inversion.objectives.baselines.common import (
 )
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, Reduction, add, unlabeled
-from multiscale_inversion.options import Amount, Share, ShareBelowOne
+from multiscale_inversion.options import Amount, Share
 
 
 def fixmatch_loss(weak: jax.Array, strong: jax.Array, threshold: float) -> jax.Array:
@@ -54,7 +53,6 @@ def strong_pass(threshold: float) -> ContextTerm:
 def fixmatch(
     weight: Amount = 1.0,
     threshold: Share = 0.95,
-    average_decay: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and FixMatch's of unlabeled ones (Eq. 3, 4).
@@ -67,10 +65,8 @@ def fixmatch(
   Args:
     weight: weight of the unlabeled observations' loss, lambda_u.
     threshold: probability from which a prediction counts as a label, tau.
-    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
-      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)
   objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return with_averaged_weights(objective, average_decay)
+  return objective

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 from multiscale_inversion.objectives.baselines.common import (
     confidence_and_class,
     labeled_cross_entropy_alone,
@@ -22,7 +21,7 @@ from multiscale_inversion.objectives.baselines.common import (
 )
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, Reduction, add, unlabeled
-from multiscale_inversion.options import Amount, OneOf, Share, ShareBelowOne
+from multiscale_inversion.options import Amount, OneOf, Share
 
 # M(beta), from [0, 1] onto it: Eq. 12, and what Section 4.4 compares it with.
 MAPPINGS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -124,7 +123,6 @@ def flexmatch(
     threshold: Share = 0.95,
     mapping: Annotated[str, OneOf(MAPPINGS)] = 'convex',
     warmup: bool = True,
-    average_decay: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and FlexMatch's of unlabeled ones (Eq. 8).
@@ -136,10 +134,8 @@ def flexmatch(
     mapping: the function M from a class's learning effect to the share of tau that is its
       threshold, Eq. 12.
     warmup: whether thresholds stay low until most images have had a prediction above tau, Eq. 11.
-    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
-      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(flexible_pass(threshold, mapping, warmup), reduction)
   objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return with_averaged_weights(objective, average_decay)
+  return objective

@@ -13,7 +13,6 @@ from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.objectives.baselines.averaged_weights import (
     moved_average,
-    with_averaged_weights,
 )
 from multiscale_inversion.objectives.baselines.common import (
     labeled_cross_entropy_alone,
@@ -148,7 +147,6 @@ def freematch(
     decay: ShareBelowOne = 0.999,
     lowest_threshold: Share = 0.0,
     highest_threshold: Share = 1.0,
-    average_decay: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and FreeMatch's losses of unlabeled ones.
@@ -159,8 +157,6 @@ def freematch(
     decay: share of the old value that the running means keep, lambda.
     lowest_threshold: bound of the classes' thresholds from below.
     highest_threshold: bound from above.
-    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
-      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
 
   Raises:
@@ -175,4 +171,4 @@ def freematch(
   thresholds = Thresholds(decay, lowest_threshold, highest_threshold)
   term = unlabeled(self_adaptive_pass(thresholds, weight, fairness_weight), reduction)
   objective = add(labeled_cross_entropy_alone(reduction), term)
-  return with_averaged_weights(objective, average_decay)
+  return objective

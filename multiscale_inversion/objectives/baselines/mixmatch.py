@@ -9,11 +9,10 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from multiscale_inversion.objectives.baselines.averaged_weights import with_averaged_weights
 from multiscale_inversion.objectives.baselines.common import linear_ramp, squared_difference
 from multiscale_inversion.objectives.context import ContextTerm, LossOutput
 from multiscale_inversion.objectives.objective import Objective, Reduction, of_group
-from multiscale_inversion.options import Amount, Range, Share, ShareBelowOne
+from multiscale_inversion.options import Amount, Range, Share
 
 
 def sharpened(predictions: jax.Array, temperature: float) -> jax.Array:
@@ -113,7 +112,6 @@ def mixmatch(
     temperature: Annotated[float, Range(1e-3, 1e3)] = 0.5,
     alpha: Annotated[float, Range(1e-3, 1e3)] = 0.75,
     num_augmentations: Annotated[int, Range(1, 100)] = 2,
-    average_decay: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return MixMatch's losses of mixed labeled and unlabeled images (Eq. 2 to 5).
@@ -126,9 +124,7 @@ def mixmatch(
     temperature: T, by which guessed labels are sharpened.
     alpha: of the Beta distribution that shares of a mix are drawn from.
     num_augmentations: K, the views of an unlabeled image, over which its label is guessed.
-    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
-      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = mixed_passes(weight, rampup, temperature, alpha, num_augmentations, reduction)
-  return with_averaged_weights(Objective([(1.0, term)], inverts=False), average_decay)
+  return Objective([(1.0, term)], inverts=False)

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from multiscale_inversion import losses, parallel
 from multiscale_inversion.objectives.baselines.averaged_weights import (
     moved_average,
-    with_averaged_weights,
 )
 from multiscale_inversion.objectives.baselines.common import (
     labeled_cross_entropy_alone,
@@ -102,7 +101,6 @@ def softmatch(
     decay: ShareBelowOne = 0.999,
     num_deviations: Annotated[float, Range(1e-3, 1e3)] = 1.0,
     alignment: bool = True,
-    average_decay: ShareBelowOne | None = None,
     reduction: Reduction = 'group',
 ) -> Objective:
   """Return the cross-entropy of labeled observations and SoftMatch's of unlabeled ones (Eq. 8).
@@ -113,10 +111,8 @@ def softmatch(
     num_deviations: number by which the running standard deviation of the confidence is divided to
       be the Gaussian's; 1 in Eq. 5, 2 in the authors' program.
     alignment: whether the confidence is that of predictions whose running mean is made uniform.
-    average_decay: decay of the averaged weights that are evaluated, see `averaged_weights`; the
-      trained ones are evaluated if None.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(soft_pass(decay, num_deviations, alignment), reduction)
   objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return with_averaged_weights(objective, average_decay)
+  return objective
