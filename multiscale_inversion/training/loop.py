@@ -95,10 +95,19 @@ class ResidentLoop(TrainingLoop):
     program for all numbers. (The length of `jax.lax.scan` is part of the program: it would compile
     again for the last group of an epoch.)
     """
+    return self._compiled_steps(*self._arguments(loop_state, count))
+
+  def lower(self, loop_state: LoopState) -> jax.stages.Lowered:
+    """Lower the program of `advance` without running it, such as to count what it would take.
+
+    Args:
+      loop_state: a state as `advance` takes it, or the shapes of one.
+    """
+    return self._compiled_steps.lower(*self._arguments(loop_state, 1))
+
+  def _arguments(self, loop_state: LoopState, count: int) -> tuple[Any, ...]:
     count = self._devices.replicate(np.int32(count))
-    return self._compiled_steps(
-        loop_state, self._split, self._keys, *self._images_and_labels, count
-    )
+    return (loop_state, self._split, self._keys, *self._images_and_labels, count)
 
   def diagnose(self, state: TrainState) -> Metrics:
     """See `TrainingLoop`."""
