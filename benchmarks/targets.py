@@ -54,6 +54,8 @@ class Target(NamedTuple):
       flags = os.environ.get('XLA_FLAGS', '')
       count = f'--xla_force_host_platform_device_count={self.count}'
       variables['XLA_FLAGS'] = f'{flags} {count}'.strip()
+    if self.platform == 'gpu':
+      variables['JAX_SKIP_CUDA_CONSTRAINTS_CHECK'] = '1'  # it asks the driver, and there is none
     if self.platform == 'tpu':
       # libtpu asks the cloud about the host's own TPU unless told; any slice may then be described.
       variables |= {

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import random as jax_random
 
+from multiscale_inversion import platforms
+
 # Masks are drawn in pieces of so many 32-bit words, which stay in a CPU's cache.
 _CHUNK_WORDS = 2**16
 _LEVELS = 2**16
@@ -67,7 +69,11 @@ def keep_mask(key: jax.Array, dropped: int, shape: tuple[int, ...]) -> jax.Array
     drawn = _random_words(key, index, chunk)
     return jnp.stack([drawn & (_LEVELS - 1), drawn >> 16]) >= dropped
 
-  mask = jax.lax.map(draw, jnp.arange(-(-words // chunk), dtype=jnp.uint32))
+  chunks = jnp.arange(-(-words // chunk), dtype=jnp.uint32)
+  # A CPU's cache holds a piece at a time. An accelerator would launch kernels for each: there, the
+  # same words are drawn at once.
+  in_turn = platforms.current() == platforms.CPU
+  mask = jax.lax.map(draw, chunks) if in_turn else jax.vmap(draw)(chunks)
   return mask.reshape(-1)[:count].reshape(shape)
 
 
