@@ -1,7 +1,6 @@
 """What a training step takes on machines that are not at hand, by their compilers' counts.
 
-    python -m benchmarks.compiled --target=tpu:v5e:2x4 --precisions bfloat16 \\
-        --out=results/benchmark_compiled_tpu_v5e_8.json
+    python -m benchmarks.compiled --target=gpu:h100 --out=results/benchmark_compiled_h100.json
 
 Compiles the training step and the loop of each network, ahead of time, for a TPU slice or a GPU
 (`jax.experimental.topologies`; the environment needs the extra `tpu` or `cuda`, no device). Memory,
@@ -35,8 +34,7 @@ def compile_one(command: list[str], environment: dict[str, str], timeout: float)
     done = subprocess.run(
         [sys.executable, '-m', *command],
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=timeout,
         check=False,

@@ -42,7 +42,7 @@ _MEMORY = {
 def add_options(parser: argparse.ArgumentParser) -> None:
   """Add the options of a program that are numbers and so are the same for all networks."""
   parser.add_argument('--batch_size', type=int, default=50, help='images in a step, all devices')
-  parser.add_argument('--image_size', type=int, default=32, help='edge of the images, of 3 channels')
+  parser.add_argument('--image_size', type=int, default=32, help='edge of images of 3 channels')
   parser.add_argument(
       '--options', type=json.loads, default={}, help="the network's, as JSON, beside its own"
   )

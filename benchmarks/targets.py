@@ -1,7 +1,7 @@
 """The machines that `benchmarks.compiled` compiles for, which need not be at hand.
 
-A target is `cpu:COUNT` (that many virtual devices), `gpu:h100` or `gpu:h100:COUNT` (on one host), or
-`tpu:TYPE:TOPOLOGY`, such as `tpu:v5e:2x4`: chips along each axis, or 1x1 (v4: 1x1x1) for one chip.
+A target is `cpu:COUNT` (that many virtual devices), `gpu:h100` or `gpu:h100:COUNT` (on one host),
+or `tpu:TYPE:TOPOLOGY`, such as `tpu:v5e:2x4`: chips along each axis, or 1x1 (v4: 1x1x1) for one.
 """
 
 import math
