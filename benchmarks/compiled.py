@@ -19,6 +19,8 @@ import shlex
 import subprocess
 import sys
 
+import jax
+
 from benchmarks import program, targets, timing
 from multiscale_inversion import precision
 from multiscale_inversion.errors import UserError
@@ -86,6 +88,7 @@ def main() -> int:
   parser.add_argument('--timeout', type=float, default=480, help='seconds for one program')
   parser.add_argument('--out')
   program.add_options(parser)
+  jax.config.update('jax_platforms', 'cpu')  # a device is left to the processes that compile for it
   try:
     compile_all(parser.parse_args())
   except UserError as error:

@@ -3,9 +3,9 @@
     python -m benchmarks.program --target=tpu:v5e:2x4 --network=large_cnn --objective=multiscale
 
 `benchmarks.compiled` does this for many programs, each in a process of its own, because a target
-is chosen before JAX starts and a compilation can be stopped only with its process. `--program=step`
-is the training step by itself, `loop` the program that a run repeats: sampling, gathering and steps
-(whose number is unknown to the compiler: it counts one).
+is chosen before JAX's backend starts and a compilation can be stopped only with its process.
+`--program=step` is the training step by itself, `loop` the program that a run repeats: sampling,
+gathering and steps (whose number is unknown to the compiler: it counts one).
 """
 
 import argparse
@@ -14,8 +14,15 @@ import os
 import sys
 import time
 
-from benchmarks import targets
+import jax
+import jax.numpy as jnp
+import optax
+
+from benchmarks import hlo, targets
+from multiscale_inversion import networks, objectives, parallel, precision, training
+from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.execution import Execution
 
 NETWORKS = {
     'small': ('resnet', {'blocks_per_group': 1, 'width': 16}),
@@ -49,19 +56,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--rematerialize', action='store_true')
 
 
-def lower(arguments: argparse.Namespace, devices):
+def lower(
+    arguments: argparse.Namespace, devices: parallel.AbsentDevices
+) -> tuple[jax.stages.Lowered, tuple[int, int]]:
   """Lower the program by the library's own way: `Execution.compile`, `ResidentLoop.lower`.
 
   Returns:
     The lowered program, and the numbers of labeled and of unlabeled images in its step.
   """
-  import jax  # noqa: PLC0415 (the target's variables come first)
-  import jax.numpy as jnp  # noqa: PLC0415
-
-  from multiscale_inversion import parallel, training  # noqa: PLC0415
-  from multiscale_inversion.data import Sampler  # noqa: PLC0415
-  from multiscale_inversion.execution import Execution  # noqa: PLC0415
-
   image = (arguments.image_size, arguments.image_size, 3)
   shares = parallel.shares(arguments.batch_size, 0.5, devices.count)
   step = make_step(arguments, devices.axis_name)
@@ -89,18 +91,12 @@ def lower(arguments: argparse.Namespace, devices):
   )
   sampler = Sampler(_NUM_LABELED, _NUM_TRAIN - _NUM_LABELED, *shares)
   loop = training.ResidentLoop(step, sampler, data, keys, execution)
-  sums = jax.eval_shape(
-      lambda state: step.zero_sums(state, sum(shares), image), state
-  )
+  sums = jax.eval_shape(lambda state: step.zero_sums(state, sum(shares), image), state)
   return loop.lower(devices.replicate(training.LoopState(state, sums))), shares
 
 
-def make_step(arguments: argparse.Namespace, axis_name: str | None):
+def make_step(arguments: argparse.Namespace, axis_name: str | None) -> training.TrainingStep:
   """Return the training step of the paper's protocol."""
-  import optax  # noqa: PLC0415
-
-  from multiscale_inversion import networks, objectives, precision, training  # noqa: PLC0415
-
   matmul, dtype = precision.get(arguments.precision)
   name, options = NETWORKS[arguments.network]
   network = networks.create(name, _NUM_CLASSES, axis_name, dtype, **options | arguments.options)
@@ -113,14 +109,12 @@ def make_step(arguments: argparse.Namespace, axis_name: str | None):
   )
 
 
-def describe(compiled) -> dict:
+def describe(compiled: jax.stages.Compiled) -> dict:
   """Return what the compiler says of a compiled program, and what its text shows.
 
   `memory` is of one device, in bytes. `flops`, `bytes_accessed` and `estimated_s` (the compiler's
   own estimate of the time) are None where the compiler has none.
   """
-  from benchmarks import hlo  # noqa: PLC0415 (imports that are timed come after JAX's)
-
   analysis = compiled.memory_analysis()
   memory = {ours: getattr(analysis, theirs, None) for ours, theirs in _MEMORY.items()}
   costs = compiled.cost_analysis() or {}
@@ -132,9 +126,8 @@ def describe(compiled) -> dict:
   }
 
 
-def measure(arguments: argparse.Namespace) -> dict:
-  """Compile the program; return its counts."""
-  devices = targets.parse(arguments.target).devices()
+def measure(arguments: argparse.Namespace, devices: parallel.AbsentDevices) -> dict:
+  """Compile the program for devices; return its counts."""
   started = time.perf_counter()
   lowered, shares = lower(arguments, devices)
   lowered_at = time.perf_counter()
@@ -154,8 +147,8 @@ def measure(arguments: argparse.Namespace) -> dict:
   }
 
 
-def main() -> int:
-  """Run the program; return its exit status."""
+def options() -> argparse.ArgumentParser:
+  """Return the parser of this program's options."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--target', required=True, help=targets.ALLOWED)
   parser.add_argument('--network', required=True, choices=list(NETWORKS))
@@ -164,10 +157,16 @@ def main() -> int:
   parser.add_argument('--program', default='step', choices=PROGRAMS)
   parser.add_argument('--text', help='file for the text of the compiled program')
   add_options(parser)
-  arguments = parser.parse_args()
+  return parser
+
+
+def main() -> int:
+  """Run the program; return its exit status."""
+  arguments = options().parse_args()
   try:
-    os.environ.update(targets.parse(arguments.target).environment())
-    print(json.dumps(measure(arguments)))
+    target = targets.parse(arguments.target)
+    os.environ.update(target.environment())
+    print(json.dumps(measure(arguments, target.devices())))
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2

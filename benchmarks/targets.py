@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 import jax
+from jax.experimental import topologies
 
 from multiscale_inversion import parallel
 from multiscale_inversion.errors import UserError
@@ -48,8 +49,8 @@ class Target(NamedTuple):
     return math.prod(self.shape)
 
   def environment(self) -> dict[str, str]:
-    """Return the variables that must be set before JAX starts."""
-    variables = {'JAX_PLATFORMS': 'cpu'}  # a device that is at hand is left alone
+    """Return the variables that must be set before JAX's backend starts."""
+    variables = {}
     if self.platform == 'cpu':
       flags = os.environ.get('XLA_FLAGS', '')
       count = f'--xla_force_host_platform_device_count={self.count}'
@@ -74,10 +75,9 @@ class Target(NamedTuple):
     Raises:
       UserError: if the compiler for the platform is not installed, or refuses the topology.
     """
+    jax.config.update('jax_platforms', 'cpu')  # a device that is at hand is left alone
     if self.platform == 'cpu':
       return parallel.absent_devices(jax.devices())
-    from jax.experimental import topologies  # noqa: PLC0415 (only where devices are described)
-
     name, options = self._described()
     platform = {'gpu': 'cuda'}.get(self.platform, self.platform)
     try:
