@@ -57,6 +57,7 @@ def compile_all(arguments: argparse.Namespace) -> None:
   fixed = [f'--target={arguments.target}', f'--batch_size={arguments.batch_size}']
   fixed += [f'--image_size={arguments.image_size}']
   fixed += [f'--options={json.dumps(arguments.options)}'] if arguments.options else []
+  fixed += [f'--dropout_generator={arguments.dropout_generator}']
   fixed += ['--rematerialize'] if arguments.rematerialize else []
   programs = []
   for names in itertools.product(

@@ -23,6 +23,7 @@ from multiscale_inversion import networks, objectives, parallel, precision, trai
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.execution import Execution
+from multiscale_inversion.nn import dropout
 
 NETWORKS = {
     'small': ('resnet', {'blocks_per_group': 1, 'width': 16}),
@@ -54,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
       '--options', type=json.loads, default={}, help="the network's, as JSON, beside its own"
   )
   parser.add_argument('--rematerialize', action='store_true')
+  parser.add_argument('--dropout_generator', default='threefry', choices=dropout.GENERATORS)
 
 
 def lower(
@@ -106,6 +108,7 @@ def make_step(arguments: argparse.Namespace, axis_name: str | None) -> training.
       optax.adam(training.piecewise_schedule(0.002, 10**6)),
       matmul,
       arguments.rematerialize,
+      dropout_generator=arguments.dropout_generator,
   )
 
 

@@ -20,6 +20,7 @@ from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import corruption as corruption_lib
 from multiscale_inversion.data.splits import UNLABELED
 from multiscale_inversion.errors import UserError, named_as_keys
+from multiscale_inversion.nn import dropout
 from multiscale_inversion.options import Check, OneOf, Option, Positive, Range, Share, options_of
 
 MAX_SEEDS = 1000  # of one program
@@ -69,6 +70,7 @@ class Run:
     decay_factor: factor of each decay.
     precision: precision of the arithmetic.
     rematerialize: whether activations are computed again, for less memory and more time.
+    dropout_generator: generator of dropout's random bits; XLA's own is faster on accelerators.
     num_devices: over how many devices a batch is spread; all that are there if None.
     eval_every_epochs: epochs between evaluations.
     eval_batch_size: images in a batch of the evaluation.
@@ -90,6 +92,7 @@ class Run:
   decay_factor: Annotated[float, Range(1e-12, 1)] = 0.5
   precision: Annotated[str, OneOf(precision_lib.NAMES)] = 'float32'
   rematerialize: bool = False
+  dropout_generator: Annotated[str, OneOf(dropout.GENERATORS)] = 'threefry'
   num_devices: Positive | None = None
   eval_every_epochs: Positive = 1
   eval_batch_size: Positive = 200

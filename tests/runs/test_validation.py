@@ -12,9 +12,9 @@ from multiscale_inversion.runs.config import chosen_options, flatten, resolve, u
 
 TOP = (
   'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
-  'decay_reference_epochs, eval_batch_size, eval_every_epochs, labeled_fraction, learning_rate, '
-  'log_every_steps, network, num_devices, num_epochs, num_seeds, num_steps, objective, precision, '
-  'recipe, rematerialize, seed, seeds_mode'
+  'decay_reference_epochs, dropout_generator, eval_batch_size, eval_every_epochs, '
+  'labeled_fraction, learning_rate, log_every_steps, network, num_devices, num_epochs, num_seeds, '
+  'num_steps, objective, precision, recipe, rematerialize, seed, seeds_mode'
 )
 DATA = (
   'channels, corruption, corruption_level, data_dir, image_size, max_megapixels, name, note, '
