@@ -13,12 +13,14 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from benchmarks import compiled, program, targets
-from multiscale_inversion import parallel, platforms, training
+from multiscale_inversion import networks, objectives, parallel, platforms, training
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
+from multiscale_inversion.execution import Execution
 from multiscale_inversion.nn import convolution, dropout
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
@@ -84,29 +86,63 @@ def test_masks_are_drawn_in_a_loop_on_a_cpu_alone(platform, loops):
   assert jaxpr.count('scan[') == loops
 
 
+def test_a_step_draws_its_masks_by_the_generator_that_it_is_told():
+  def text(generator):
+    step = program.make_step(arguments(f'--dropout_generator={generator}'), None)
+    state = training.create_state(step.network, step.optimizer, jax.random.key(0), (8, 8, 3))
+    batch = training.Batch(jnp.ones((4, 8, 8, 3)), jnp.array([1, 2, -1, -1]), jnp.ones(4))
+    with platforms.traced_for('tpu'):
+      return str(jax.make_jaxpr(step)(state, batch, jax.random.key(1)))
+
+  # One mask in each of the three blocks, on the device's own bits.
+  assert text('rbg').count('random_bits[bit_width=16') == 3
+  assert 'rbg' not in text('threefry') and 'random_bits' not in text('threefry')
+
+
 # The loop lowered ahead of time.
 
 
-def test_the_lowered_loop_is_the_one_that_runs(little_optimization):
-  step = program.make_step(arguments(), None)
+def make_loop(devices=None):
+  """A loop of a perceptron on 20 images, and its state."""
+  step = training.TrainingStep(
+    networks.create('mlp', 10, width=4), objectives.create('multiscale'), optax.adam(0.002)
+  )
   keys = training.keys_from_seed(0)
   random = np.random.RandomState(0)
   data = training.TrainData(
     random.randint(256, size=(20, 8, 8, 3)).astype(np.uint8), np.zeros(20, np.int32),
     np.arange(4, dtype=np.int32), np.arange(4, 20, dtype=np.int32),
   )
-  loop = training.ResidentLoop(step, Sampler(4, 16, 2, 2), data, keys)
-  state = training.create_state(step.network, step.optimizer, keys.init, (8, 8, 3))
-  loop_state = training.LoopState(state, step.zero_sums(state, 4, (8, 8, 3)))
+  execution = Execution(devices or parallel.devices(1))
+  if isinstance(devices, parallel.AbsentDevices):
+    data, keys = jax.eval_shape(lambda: (data, keys))
+  loop = training.ResidentLoop(step, Sampler(4, 16, 2, 2), data, keys, execution)
+  state = training.create_state(step.network, step.optimizer, jax.random.key(0), (8, 8, 3))
+  return loop, training.LoopState(state, step.zero_sums(state, 4, (8, 8, 3)))
+
+
+def test_the_lowered_loop_is_the_one_that_runs(little_optimization):
+  loop, loop_state = make_loop()
   absent = parallel.absent_devices(jax.devices()[:1])
-  ahead = training.ResidentLoop(
-    step, Sampler(4, 16, 2, 2), jax.eval_shape(lambda: data), jax.eval_shape(lambda: keys),
-    program.Execution(absent),
-  ).lower(absent.replicate(jax.eval_shape(lambda: loop_state)))
+  ahead, _ = make_loop(absent)
+  ahead = ahead.lower(absent.replicate(jax.eval_shape(lambda: loop_state)))
   found = ahead.compile()(*loop._arguments(jax.tree.map(jnp.copy, loop_state), 3))
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(loop.advance(loop_state, 3))):
     np.testing.assert_array_equal(a, b)
   assert int(found.state.step) == 3
+
+
+def test_images_are_rows_where_the_device_is_no_cpu(little_optimization):
+  class Other(parallel.Devices):
+    platform = 'tpu'
+
+  loop, loop_state = make_loop()
+  other, _ = make_loop(Other(tuple(jax.devices()[:1]), 1))
+  assert loop._images_and_labels[0].shape == (20, 8, 8, 3)
+  assert other._images_and_labels[0].shape == (20, 8 * 8 * 3)
+  found = other.advance(jax.tree.map(jnp.copy, loop_state), 3)
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(loop.advance(loop_state, 3))):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 # Several devices: one process with eight virtual ones.
