@@ -169,6 +169,14 @@ def _accelerator(measured):
   return table(head, rows)
 
 
+def _sizes(measured):
+  head = ['network', 'parameters P', 'multiplications M, an image', 'values A, an image']
+  names = ('parameters', 'multiplications', 'values')
+  return table(
+      head, [[key, *(f'{found[name]:,}' for name in names)] for key, found in measured.items()]
+  )
+
+
 def _compiled(measured):
   head = [
       'network',
@@ -221,6 +229,7 @@ _TABLES = {
     'methods': _methods,
     'placement': _placement,
     'seeds': _seeds,
+    'sizes': _sizes,
     'step': _step,
     'winograd': _winograd,
 }
