@@ -42,7 +42,7 @@ def sizes(name: str, options: dict, edge: int) -> dict[str, int]:
   key = jax.eval_shape(lambda: jax.random.key(0))
   with implemented_by('lax'):
     variables = jax.eval_shape(network.init, key, image)
-    forward = jax.make_jaxpr(lambda variables, x: network.apply(variables, x))(variables, image)
+    forward = jax.make_jaxpr(network.apply)(variables, image)
   products = [
       equation
       for equation in _equations(forward.jaxpr)

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from benchmarks import compiled, program, targets
+from benchmarks import compiled, program, sizes, targets
 from multiscale_inversion import networks, objectives, parallel, platforms, training
 from multiscale_inversion.data import Sampler
 from multiscale_inversion.errors import UserError
@@ -188,6 +188,29 @@ def test_arithmetic_of_eight_devices_is_an_eighth_each(measured):
   one = measured['one, 64 images']['flops']
   fixed = share - 8 * (one - share) / 56
   assert eight - fixed == pytest.approx((one - fixed) / 8, rel=0.03)
+
+
+def multiplications(width, edge):
+  """Those of Resnet1 on one image of 3 channels: in each block, filters of 3x3 and of 1x1."""
+  blocks = [(edge, 3, width), (edge // 2, width, 2 * width), (edge // 4, 2 * width, 4 * width)]
+  return sum(e * e * c * f * (9 + 1) for e, c, f in blocks) + 4 * width * 10
+
+
+def test_sizes_of_a_network():
+  found = sizes.sizes('resnet', {'blocks_per_group': 1, 'width': 16}, 32)
+  assert found['multiplications'] == multiplications(16, 32)
+  assert found['values'] == 2 * (32 * 32 * 16 + 16 * 16 * 32 + 8 * 8 * 64) + 10
+  # Attention: 16 tokens of 8 numbers; embedding, then for the block 4 maps, 2 products of tokens by
+  # tokens, 2 layers of the perceptron; the classifier.
+  found = sizes.sizes('vit', {'depth': 1, 'width': 8, 'num_heads': 2, 'patch_size': 2}, 8)
+  block = 16 * (4 * 8 * 8 + 2 * 16 * 8 + 2 * 8 * 32)
+  assert found['multiplications'] == 16 * 12 * 8 + block + 8 * 10
+
+
+def test_operations_are_twelve_a_multiplication_and_image(measured):
+  more = measured['one, 64 images']['flops'] - measured['one, 8 images']['flops']
+  # In so narrow a network, what is no product counts, too.
+  assert 0.9 <= more / 56 / (12 * multiplications(4, 8)) <= 1.3
 
 
 def test_gradients_travel_once_and_statistics_once_a_layer(measured):

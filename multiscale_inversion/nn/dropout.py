@@ -59,9 +59,9 @@ def generator_key(key: jax.Array, generator: str) -> jax.Array:
   Args:
     key: random key of JAX's default generator, Threefry.
     generator: `threefry` returns the key itself, and a mask is the same on every device and with
-      every version. `rbg` is XLA's own generator, `jax.random.key(seed, impl='rbg')`: fewer and
-      shorter kernels on accelerators, but other masks on other kinds of devices, and perhaps with
-      other versions of XLA or several seeds `vectorized`.
+      every version. `rbg` is XLA's own generator, `jax.random.key(seed, impl='rbg')`, which a TPU
+      has in hardware; its masks are others on other kinds of devices, and may be others with other
+      versions of XLA or with several seeds `vectorized`.
   """
   if generator == 'threefry':
     return key

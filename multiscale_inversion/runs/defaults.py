@@ -70,7 +70,7 @@ class Run:
     decay_factor: factor of each decay.
     precision: precision of the arithmetic.
     rematerialize: whether activations are computed again, for less memory and more time.
-    dropout_generator: generator of dropout's random bits; XLA's own is faster on accelerators.
+    dropout_generator: generator of dropout's random bits; rbg is XLA's own, see docs/devices.md.
     num_devices: over how many devices a batch is spread; all that are there if None.
     eval_every_epochs: epochs between evaluations.
     eval_batch_size: images in a batch of the evaluation.
