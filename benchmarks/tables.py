@@ -19,10 +19,16 @@ from multiscale_inversion.errors import UserError
 _NAMES = {
     'large_cnn': 'Large CNN',
     'resnet3_64': 'Resnet3-64',
+    'small': 'Resnet1-16',
+    'vit': 'ViT',
     'default': 'ours',
     'torch': 'PyTorch',
     'lax': "XLA's (`flax.linen.Conv`)",
 }
+
+
+# Packages beside JAX that a table names where they decided about its numbers.
+_PACKAGES = {'torch': 'PyTorch', 'libtpu': 'libtpu', 'jax-cuda12-plugin': "JAX's CUDA 12 plugin"}
 
 
 def _name(key: str) -> str:
@@ -163,13 +169,67 @@ def _accelerator(measured):
   return table(head, rows)
 
 
+def _sizes(measured):
+  head = ['network', 'parameters P', 'multiplications M, an image', 'values A, an image']
+  names = ('parameters', 'multiplications', 'values')
+  return table(
+      head, [[key, *(f'{found[name]:,}' for name in names)] for key, found in measured.items()]
+  )
+
+
+def _compiled(measured):
+  head = [
+      'network',
+      'program',
+      'precision',
+      'devices',
+      'images',
+      'GFLOP',
+      'GB moved',
+      'arguments, MB',
+      'temporaries, MB',
+      'peak, MB',
+      'kernels',
+      'loops',
+      'messages',
+      'compiled in, s',
+  ]
+  return table(head, [_compiled_row(found) for found in measured['programs']])
+
+
+def _compiled_row(found):
+  row = [_name(found['network']), f'{found["objective"]}, {found["program"]}', found['precision']]
+  if 'memory' not in found:
+    limit = found.get('not_finished_after_s')
+    return [*row, *['-'] * 10, 'failed' if limit is None else f'not after {limit:g}']
+  amount = lambda value, unit: '-' if not value else f'{value / unit:.4g}'
+  messages = [
+      f'{entry["number"]} {kind} ({entry["bytes"] / 1e3:.4g} kB)'
+      for kind, entry in found['collectives'].items()
+  ]
+  return [
+      *row,
+      str(found['num_devices']),
+      str(found['images']),
+      amount(found['flops'], 1e9),
+      amount(found['bytes_accessed'], 1e9),
+      *(amount(found['memory'][part], 1e6) for part in ('arguments', 'temporaries', 'peak')),
+      str(found['kernels']),
+      str(found['while_loops']),
+      ', '.join(messages) or '-',
+      f'{found["compilation_s"]:.0f}',
+  ]
+
+
 _TABLES = {
     'accelerator': _accelerator,
+    'compiled': _compiled,
     'convolutions': _convolutions,
     'loop': _loop,
     'methods': _methods,
     'placement': _placement,
     'seeds': _seeds,
+    'sizes': _sizes,
     'step': _step,
     'winograd': _winograd,
 }
@@ -180,8 +240,18 @@ def render(path: str) -> str:
   result = files.read_json(path)
   hardware, versions = result['hardware'], result['versions']
   device = hardware['processor'] if hardware['platform'] == 'cpu' else hardware['device']
-  torch = f', PyTorch {versions["torch"]}' if 'torch' in versions else ''
-  where = f'{device}, {hardware["num_cores"]} cores, JAX {versions["jax"]}{torch}'
+  more = [
+      f'{name} {versions[package]}'
+      for package, name in _PACKAGES.items()
+      if versions.get(package, 'not installed') != 'not installed'
+  ]
+  target = result['measured'].get('target') if result['benchmark'] == 'compiled' else None
+  machine = f'{device}, {hardware["num_cores"]} cores'
+  where = ', '.join([
+      f'for {target}, compiled on {machine}' if target else machine,
+      f'JAX {versions["jax"]}',
+      *more,
+  ])
   command = f'`{result["command"]}`'
   return f'{_TABLES[result["benchmark"]](result["measured"])}\n{where}; {command}\n'
 

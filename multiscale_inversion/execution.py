@@ -40,7 +40,7 @@ class Execution:
 
   def compile(
       self, function: Callable[..., Any], num_own: int, donate: int | None = None
-  ) -> Callable[..., Any]:
+  ) -> jax.stages.Wrapped:
     """Compile a function for all seeds and all devices.
 
     Args:

@@ -24,7 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 
-from multiscale_inversion import rendezvous
+from multiscale_inversion import platforms, rendezvous
 from multiscale_inversion.errors import UserError
 
 AXIS = 'batch'
@@ -138,7 +138,12 @@ class Devices:
     """The mapped axis; None for a single device."""
     return AXIS if self.count > 1 else None
 
-  def compile(self, function: Callable[..., Any], donate: int | None = None) -> Callable[..., Any]:
+  @property
+  def platform(self) -> str:
+    """The devices' platform, by its name in JAX."""
+    return self.local[0].platform
+
+  def compile(self, function: Callable[..., Any], donate: int | None = None) -> jax.stages.Wrapped:
     """Compile a function for all devices.
 
     Args:
@@ -148,6 +153,7 @@ class Devices:
       donate: index of the argument whose buffers the results may reuse.
     """
     donated = () if donate is None else (donate,)
+    function = platforms.traced_for(self.platform)(function)
     if self.axis_name is None:
       return jax.jit(function, donate_argnums=donated)
     return jax.pmap(
@@ -190,6 +196,28 @@ class Devices:
     return None if self.count == jax.device_count() else list(self.local)
 
 
+class AbsentDevices(Devices):
+  """Devices that are described but not there: programs are compiled for them, and cannot run.
+
+  Their arrays are shapes (`jax.ShapeDtypeStruct`), which compiled functions are lowered with.
+  `local` holds the devices of all processes.
+  """
+
+  def replicate(self, tree: Any) -> Any:
+    """Return the shapes of what `Devices.replicate` would return; `tree` may hold shapes."""
+    if self.axis_name is None:
+      place = jax.sharding.SingleDeviceSharding(self.local[0])
+      return jax.tree.map(
+          lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
+      )
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((self.count, *leaf.shape), leaf.dtype), tree
+    )
+
+  def _given_devices(self) -> list[jax.Device]:
+    return list(self.local)
+
+
 @functools.cache
 def _replication(devices: Devices) -> Callable[[jax.Array], jax.Array]:
   """Return the compiled function that puts an array on each device, one for all calls."""
@@ -215,6 +243,15 @@ def devices(count: int | None = None) -> Devices:
     allowed = str(available) if several else f'1 to {available}'
     raise UserError(f'num_devices: {count}; allowed: {allowed} ({jax.devices()[0].device_kind})')
   return Devices(tuple(jax.local_devices()[: count // jax.process_count()]), count)
+
+
+def absent_devices(described: Sequence[jax.Device]) -> AbsentDevices:
+  """Return devices to compile for that this host may not have.
+
+  Args:
+    described: all devices of `jax.experimental.topologies.get_topology_desc`, or some of one host.
+  """
+  return AbsentDevices(tuple(described), len(described))
 
 
 def is_main_process() -> bool:

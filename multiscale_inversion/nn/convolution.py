@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from multiscale_inversion import platforms
 from multiscale_inversion.errors import UserError
 from multiscale_inversion.nn import winograd
 
@@ -34,8 +35,8 @@ class Conv(nn.Module):
   for four of the five sizes in results/benchmark_winograd.json. There, 3x3 filters of many channels
   are applied by Winograd's algorithm (`winograd.py`), and for other filters the patches of the
   input are gathered and multiplied in matrix products (im2col). In both, derivatives of any order
-  are matrix products again. On other backends XLA's own convolution is used. The choice is made
-  when the module is traced.
+  are matrix products again. On other platforms XLA's own convolution is used. The choice is made
+  when the module is traced, for the platform of `platforms.traced_for`.
 
   Attributes:
     features: number of filters F.
@@ -45,7 +46,7 @@ class Conv(nn.Module):
     use_bias: add a bias to each feature.
     kernel_init: initializer of the kernel, of shape [height, width, C, F].
     dtype: type of the product, to which x and the parameters are cast; x's own when None.
-    implementation: `lax`, `im2col` or `winograd`; chosen by backend and shapes when None.
+    implementation: `lax`, `im2col` or `winograd`; chosen by platform and shapes when None.
   """
 
   features: int
@@ -79,7 +80,7 @@ def convolve(
     x: images, shape [N, H, W, C].
     kernel: filters, shape [height, width, C, F].
     padding: `same`, `valid` or `full`.
-    implementation: `lax`, `im2col` or `winograd`; chosen by backend and shapes when None.
+    implementation: `lax`, `im2col` or `winograd`; chosen by platform and shapes when None.
 
   Returns:
     Shape [N, H', W', F], where H' and W' depend on the padding (see `Conv`).
@@ -116,11 +117,11 @@ def implemented_by(implementation: str) -> Iterator[None]:
 
 
 def default_implementation(x: jax.Array, kernel: jax.Array) -> str:
-  """Return the implementation that was fastest in trials of whole steps, by shapes and backend."""
+  """Return the implementation that was fastest in trials of whole steps, by shapes and platform."""
   chosen = _CHOSEN.get()
   if chosen is not None:
     return chosen
-  if jax.default_backend() != 'cpu':
+  if platforms.current() != platforms.CPU:
     return 'lax'
   # With few channels or few pixels the transforms cost more than the products that they save.
   channels = min(kernel.shape[2:])

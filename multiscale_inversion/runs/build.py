@@ -238,6 +238,7 @@ def build(
           config.rematerialize,
           num_steps,
           *augmentations,
+          config.dropout_generator,
       ),
       sampler,
       execution,

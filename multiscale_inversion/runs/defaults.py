@@ -20,6 +20,7 @@ from multiscale_inversion.data import augmentation
 from multiscale_inversion.data import corruption as corruption_lib
 from multiscale_inversion.data.splits import PROPORTIONS, UNLABELED
 from multiscale_inversion.errors import UserError, named_as_keys
+from multiscale_inversion.nn import dropout
 from multiscale_inversion.options import (
   Check,
   OneOf,
@@ -82,6 +83,7 @@ class Run:
       random ones; of a run of several seeds, the first one's.
     precision: precision of the arithmetic.
     rematerialize: whether activations are computed again, for less memory and more time.
+    dropout_generator: generator of dropout's random bits; rbg is XLA's own, see docs/devices.md.
     num_devices: over how many devices a batch is spread; all that are there if None.
     eval_every_epochs: epochs between evaluations.
     eval_every_steps: steps between evaluations, in place of eval_every_epochs.
@@ -109,6 +111,7 @@ class Run:
   init_from: str | None = None
   precision: Annotated[str, OneOf(precision_lib.NAMES)] = 'float32'
   rematerialize: bool = False
+  dropout_generator: Annotated[str, OneOf(dropout.GENERATORS)] = 'threefry'
   num_devices: Positive | None = None
   eval_every_epochs: Positive = 1
   eval_every_steps: Positive | None = None

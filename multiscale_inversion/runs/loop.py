@@ -446,9 +446,9 @@ class _Run:
     ]
     if len(seeds) == 1:
       return validated[0]
-    mean = {'validation_error': statistics.mean(self._validation_errors)}
+    validation = self._validation_errors
     return {
-        **(mean if self._validation_errors else {}),
+        **({'validation_error': statistics.mean(validation)} if validation else {}),
         'test_error_std': statistics.stdev(self._test_errors) if self._test_errors else None,
         'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
@@ -464,7 +464,7 @@ class _Run:
     """Return each seed's confusion matrix for a finished run, unless it is too large."""
     if not self._confusions or len(self._confusions[0]) > _MOST_CLASSES:
       return [{} for _ in self._seeds]
-    return [{'confusion': tuple(map(tuple, one.tolist()))} for one in self._confusions]
+    return [{'confusion': one.tolist()} for one in self._confusions]
 
   def _validated(self) -> list[dict[str, Any]]:
     """Return each seed's entries of a finished run about validation; none without images."""

@@ -1,5 +1,6 @@
 """A step's observations: from a training set on the device, or as streamed from the host."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -45,18 +46,27 @@ class Batch(NamedTuple):
   positions: jax.Array | None = None
 
 
-def gather_batch(data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:
+def gather_batch(
+    data: TrainData,
+    labeled: jax.Array,
+    unlabeled: jax.Array,
+    image_shape: Sequence[int] | None = None,
+) -> Batch:
   """Gather and normalize a batch from a training set on the device.
 
   Args:
     data: the training set.
     labeled: positions in D_s, as the sampler returns them.
     unlabeled: positions in D_u.
+    image_shape: of one observation, if the data hold each as a row of numbers.
   """
   positions = jnp.concatenate([data.labeled[labeled], data.unlabeled[unlabeled]])
   mask = jnp.concatenate([jnp.ones(labeled.shape), jnp.zeros(unlabeled.shape)])
   labels = jnp.where(mask > 0, data.labels[positions], -1)
-  return Batch(normalize(data.images[positions]), labels, mask, positions)
+  images = data.images[positions]
+  if image_shape is not None:
+    images = images.reshape(len(positions), *image_shape)
+  return Batch(normalize(images), labels, mask, positions)
 
 
 def prepare_batch(raw: 'RawBatch') -> Batch:

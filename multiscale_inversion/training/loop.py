@@ -1,6 +1,7 @@
 """The training loop: many steps, on data that stay on the device or are streamed from the host."""
 
 import abc
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multiscale_inversion import metrics
+from multiscale_inversion import metrics, platforms
 from multiscale_inversion.data.sampler import Sampler
 from multiscale_inversion.execution import Execution
 from multiscale_inversion.parallel import share
@@ -85,6 +86,9 @@ class ResidentLoop(TrainingLoop):
   """The loop on data that stay on the device, many steps in one dispatch."""
 
   def _place(self, data, keys):
+    self._image_shape = data.images.shape[1:]
+    if self._devices.platform != platforms.CPU:
+      data = data._replace(images=_rows(data.images))
     images, labels, *self._split = self._devices.replicate(data)
     self._images_and_labels = (images, labels)
 
@@ -95,10 +99,19 @@ class ResidentLoop(TrainingLoop):
     program for all numbers. (The length of `jax.lax.scan` is part of the program: it would compile
     again for the last group of an epoch.)
     """
+    return self._compiled_steps(*self._arguments(loop_state, count))
+
+  def lower(self, loop_state: LoopState) -> jax.stages.Lowered:
+    """Lower the program of `advance` without running it, such as to count what it would take.
+
+    Args:
+      loop_state: a state as `advance` takes it, or the shapes of one.
+    """
+    return self._compiled_steps.lower(*self._arguments(loop_state, 1))
+
+  def _arguments(self, loop_state: LoopState, count: int) -> tuple[Any, ...]:
     count = self._devices.replicate(np.int32(count))
-    return self._compiled_steps(
-        loop_state, self._split, self._keys, *self._images_and_labels, count
-    )
+    return (loop_state, self._split, self._keys, *self._images_and_labels, count)
 
   def diagnose(self, state: TrainState) -> Metrics:
     """See `TrainingLoop`."""
@@ -112,7 +125,7 @@ class ResidentLoop(TrainingLoop):
 
     def body(_, loop_state):
       index = loop_state.state.step % self._sampler.steps_per_epoch
-      batch = gather_batch(train_data, share(labeled[index]), share(unlabeled[index]))
+      batch = self._gather(train_data, labeled[index], unlabeled[index])
       return advance(self._training_step, loop_state, batch, keys.dropout)
 
     return jax.lax.fori_loop(0, count, body, loop_state)
@@ -121,8 +134,23 @@ class ResidentLoop(TrainingLoop):
     split, keys, images, labels = data
     step = jnp.maximum(state.step - 1, 0)
     labeled, unlabeled = self._sampler.batch(keys.sampling, step)
-    batch = gather_batch(TrainData(images, labels, *split), share(labeled), share(unlabeled))
+    batch = self._gather(TrainData(images, labels, *split), labeled, unlabeled)
     return self._training_step.reconstruction_metrics(state, batch, keys.dropout)
+
+  def _gather(self, data: TrainData, labeled: jax.Array, unlabeled: jax.Array) -> Batch:
+    return gather_batch(data, share(labeled), share(unlabeled), self._image_shape)
+
+
+def _rows(images: Any) -> Any:
+  """Return images, or their shapes, with one axis beside the first.
+
+  A TPU tiles the last two axes of an array, in whose place a copy of all images of few channels
+  takes four times their memory: its compiler makes one in each call of the loop.
+  """
+  shape = (images.shape[0], math.prod(images.shape[1:]))
+  if isinstance(images, jax.ShapeDtypeStruct):
+    return jax.ShapeDtypeStruct(shape, images.dtype)
+  return images.reshape(shape)
 
 
 class StreamedLoop(TrainingLoop):

@@ -12,6 +12,7 @@ from multiscale_inversion import metrics as metrics_lib
 from multiscale_inversion import parallel
 from multiscale_inversion.inversion.stages import Inversion
 from multiscale_inversion.networks.base import Network, merge_updates
+from multiscale_inversion.nn.dropout import generator_key
 from multiscale_inversion.objectives import Context, Objective
 from multiscale_inversion.objectives.context import Augment, Variables
 from multiscale_inversion.training.batch import Batch
@@ -44,6 +45,7 @@ class TrainingStep:
     num_steps: length of the whole training, to which schedules in the objective refer.
     weak: augmentation (key, images) -> images of what the network is trained on.
     strong: a stronger one, for objectives that compare the two.
+    dropout_generator: of the masks' random bits, see `nn.dropout.generator_key`.
   """
 
   network: Network
@@ -54,6 +56,7 @@ class TrainingStep:
   num_steps: int = 1
   weak: Augment = _unchanged
   strong: Augment = _unchanged
+  dropout_generator: str = 'threefry'
 
   def __call__(
       self, state: TrainState, batch: Batch, dropout_key: jax.Array
@@ -109,6 +112,9 @@ class TrainingStep:
     """Return the key of a step's dropout from the run's key; each device has its own."""
     return parallel.fold_in_device(jax.random.fold_in(run_key, step))
 
+  def _rngs(self, dropout_key: jax.Array) -> dict[str, jax.Array]:
+    return {'dropout': generator_key(dropout_key, self.dropout_generator)}
+
   def augmented(self, images: jax.Array, step_key: jax.Array) -> jax.Array:
     """Return normalized images as the network sees them in the step of that dropout key."""
     return self.weak(_fold_in_purpose(step_key, 'augmentation'), images)
@@ -122,7 +128,7 @@ class TrainingStep:
         variables,
         images,
         train=True,
-        rngs={'dropout': step_key},
+        rngs=self._rngs(step_key),
         keep_pullbacks=True,
         rematerialize=self.rematerialize,
     )
@@ -132,7 +138,7 @@ class TrainingStep:
   ) -> tuple[jax.Array, Any]:
     """Return the logits and the updated `batch_stats` of a training pass of normalized images."""
     activations, updates = self.network.apply(
-        variables, images, train=True, rngs={'dropout': dropout_key}, mutable=['batch_stats']
+        variables, images, train=True, rngs=self._rngs(dropout_key), mutable=['batch_stats']
     )
     return activations[-1], updates.get('batch_stats', variables['batch_stats'])
 

@@ -86,3 +86,18 @@ def test_layers_of_a_network_draw_masks_of_their_own():
 
   one, other = Two().apply({}, jnp.ones(1000), rngs={'dropout': jax.random.key(0)})
   assert np.any(np.asarray(one) != np.asarray(other))
+
+
+def test_threefry_keys_are_taken_as_they_are():
+  key = jax.random.key(4)
+  assert dropout.generator_key(key, 'threefry') is key
+
+
+def test_a_key_of_xlas_generator_is_jaxs_own():
+  # JAX's seed of it is Threefry's, twice.
+  found = dropout.generator_key(jax.random.key(4), 'rbg')
+  expected = jax.random.key(4, impl='rbg')
+  np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(expected))
+  assert jax.random.key_impl(found) == jax.random.key_impl(expected)
+  many = dropout.generator_key(jax.random.split(jax.random.key(4), 3), 'rbg')
+  assert many.shape == (3,)

@@ -12,10 +12,10 @@ from multiscale_inversion.runs.config import chosen_options, flatten, resolve, u
 
 TOP = (
   'augmentation, batch_size, checkpoint_every_seconds, data, decay_epochs, decay_factor, '
-  'decay_reference_epochs, eval_batch_size, eval_every_epochs, eval_every_steps, init_from, '
-  'keep_best, labeled_fraction, learning_rate, log_every_steps, network, num_devices, num_epochs, '
-  'num_seeds, num_steps, objective, optimizer, patience, precision, recipe, rematerialize, '
-  'schedule, seed, seeds_mode'
+  'decay_reference_epochs, dropout_generator, eval_batch_size, eval_every_epochs, '
+  'eval_every_steps, init_from, keep_best, labeled_fraction, learning_rate, log_every_steps, '
+  'network, num_devices, num_epochs, num_seeds, num_steps, objective, optimizer, patience, '
+  'precision, recipe, rematerialize, schedule, seed, seeds_mode'
 )
 DATA = (
   'channels, corruption, corruption_level, data_dir, image_size, labels_per_class, max_megapixels, '
