@@ -201,7 +201,7 @@ def test_fixmatch_of_its_authors():
   for view in ('weak', 'strong'):
     assert 'max_shift' in augmentation.options(config.augmentation[view])
   assert options == {'max_shift': 4}  # an eighth of the edge
-  optimizer = {'nesterov': True, 'weight_decay': 0.0005}
+  optimizer = {'nesterov': True, 'weight_decay': 0.0005, 'average_decay': 0.999}
   assert chosen_options(config.optimizer, ('name', 'clip_norm', 'accumulate_steps')) == optimizer
   assert (config.optimizer.name, config.learning_rate) == ('sgd', 0.03)
   assert training.optimizers.defaults('sgd')['momentum'] == 0.9
