@@ -88,6 +88,20 @@ def test_other_networks_gain_the_more_the_worse_they_are():
   assert gains == sorted(gains, reverse=True)
   value, error = paired(errors['mlp', 'supervised'], errors['mlp', 'multiscale'])
   says(RESULTS_PAGE, f"The perceptron's gain ({value:.2f} ± {error:.2f}) is within chance")
+  apart = {name: paired(errors[name, 'entropy'], errors[name, 'multiscale']) for name in names}
+  chance = {name: p_value(errors[name, 'entropy'], errors[name, 'multiscale']) for name in names}
+  leads = [f'{apart[name][0]:.2f} ± {apart[name][1]:.2f}' for name in ('vit', 'lstm', 'gru')]
+  behind = [f'{-apart[name][0]:.2f} ± {apart[name][1]:.2f}' for name in ('mlp', 'cnn_1d')]
+  left = [f'{mean(errors[name, "entropy"]):.2f} %' for name in ('vit', 'lstm', 'gru')]
+  assert all(chance[name] < 0.05 and apart[name][0] > 0 for name in ('vit', 'lstm', 'gru'))
+  assert all(chance[name] > 0.05 for name in ('mlp', 'cnn_1d'))
+  says(
+    RESULTS_PAGE,
+    f'leaves the transformer at {left[0]}, the LSTM at {left[1]} and the GRU at {left[2]}; '
+    f'multiscale is {leads[0]}, {leads[1]} and {leads[2]} points below, each beyond chance',
+    f'{behind[0]} and {behind[1]} points below multiscale, which is within chance '
+    f'(p = {chance["mlp"]:.2g} and {chance["cnn_1d"]:.2g})',
+  )
   for network in names:
     both, alone = (
       mean_text(list(errors[network, name].values())) for name in ('multiscale', 'supervised')
