@@ -177,6 +177,36 @@ def test_fashion_mnist_with_fifty_labels():
   )
 
 
+def test_which_part_does_it_on_mnist():
+  of_seed = {
+    (run['objective'], run['config']['objective'].get('unlabeled')): run['test_error']
+    for run in runs_of('mnist_50_few_labels') if run['seed'] == 200
+  }
+  whole, alone = of_seed['multiscale', 'information'], of_seed['entropy', 'information']
+  changed = {}
+  for run in runs_of('mnist_50_ablation'):
+    assert run['seed'] == 200 and run['objective'] == 'multiscale'
+    config = run['config']
+    changed[
+      config['network']['batch_norm_inverse'], config['objective']['reduction'],
+      config['objective']['unlabeled'], config['network']['dropout_rate'],
+    ] = run['test_error']
+  assert len(changed) == 4 and changed['batch', 'group', 'information', 0.1] == whole
+  frozen = changed['frozen', 'group', 'information', 0.1]
+  batch = changed['batch', 'batch', 'information', 0.1]
+  without = changed['batch', 'group', 'none', 0.1]
+  assert min(without, alone) > 5 * whole and max(frozen, batch) < 1.3 * whole
+  says(
+    RESULTS_PAGE,
+    f'on which the whole recipe reaches {whole:.2f} %, the global loss '
+    f'{of_seed["global", "information"]:.2f} %, information alone {alone:.2f} % and the labels '
+    f'alone {of_seed["supervised", "information"]:.2f} %',
+    f'the reconstruction reaches {without:.2f} %, without the former information reaches '
+    f'{alone:.2f} %, and both together {whole:.2f} %',
+    f'{frozen:.2f} % with the paper\'s frozen statistics, {batch:.2f} % with means over the batch',
+  )
+
+
 def test_mnist_with_other_numbers_of_labels():
   hundred, twenty = errors_of('mnist_100_few_labels'), errors_of('mnist_20_few_labels')
   names = ('multiscale', 'global', 'entropy', 'supervised')
