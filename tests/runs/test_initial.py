@@ -123,7 +123,7 @@ def test_a_run_is_not_resumed_with_other_weights(earlier, tmp_path):
   (lambda v: {**v, 'cache': {}}, 'initial variables: batch_stats, cache, params; allowed'),
   (lambda v: {'params': {**v['params'], 'extra': np.zeros(1)}},
    'initial variables: params/extra: not of the network'),
-  (lambda v: {'params': dict([*v['params'].items()][1:])}, 'missing; allowed: the variables of'),
+  (lambda v: {'params': dict([*v['params'].items()][1:])}, 'missing; allowed: those of'),
   (lambda v: {'params': jax.tree.map(lambda leaf: leaf[:1], v['params'])}, 'of shape'),
   (lambda v: {'params': jax.tree.map(lambda leaf: leaf * np.nan, v['params'])}, 'not finite'),
 ])

@@ -167,7 +167,7 @@ def test_records(whole):
   records = records_of(whole['workdir'])
   assert [record['step'] for record in records] == RECORDS
   assert [record['epoch'] for record in records] == [0.75, 1, 1.75, 2, 2.5]
-  names = {'loss', 'cross_entropy', 'entropy', 'reconstruction'}
+  names = {'loss', 'cross_entropy', 'entropy', 'reconstruction', 'learning_rate'}
   names |= {f'reconstruction/{layer}' for layer in range(NUM_LAYERS)}
   for record in records:
     assert {name for name in record if name.startswith('train/')} == {f'train/{n}' for n in names}
@@ -470,7 +470,8 @@ def test_objectives(changes, tmp_path):
   assert summary['objective'] == changes['objective.name'] and record['step'] == 2
   names = {'train/loss', 'train/cross_entropy', 'train/entropy', 'train/reconstruction'}
   names |= {f'train/reconstruction/{layer}' for layer in range(NUM_LAYERS)}
-  names |= {'step', 'epoch', 'test/error', 'test/cross_entropy'}
+  names |= {'step', 'epoch', 'train/learning_rate'}
+  names |= {'test/error', 'test/balanced_error', 'test/cross_entropy'}
   assert set(record) == names
   assert all(math.isfinite(value) for value in record.values())
   layers = [record[f'train/reconstruction/{layer}'] for layer in range(NUM_LAYERS)]

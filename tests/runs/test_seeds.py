@@ -55,7 +55,10 @@ def test_each_seed_is_its_single_run(tmp_path, single, mode):
   errors = [single[seed][1]['test_error'] for seed in SEEDS]
   own_scalars = [single[seed][1]['train'] for seed in SEEDS]
   for found, seed, error, scalars in zip(summary['seeds'], SEEDS, errors, own_scalars, strict=True):
-    assert found == {'seed': seed, 'test_error': pytest.approx(error), 'train': found['train']}
+    assert found == {
+      'seed': seed, 'test_error': pytest.approx(error), 'train': found['train'],
+      'confusion': single[seed][1]['confusion'],
+    }
     assert found['train'] == pytest.approx(scalars, rel=1e-3, abs=1e-4)
   assert summary['wall_time_shared_by'] == len(SEEDS)
   assert summary['test_error'] == pytest.approx(statistics.mean(errors))

@@ -168,7 +168,7 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
    'beta, decay, decay_after_rampup, epsilon, fairness_weight, form, function, highest_threshold, '
    'layer_weights, layers, lowest_threshold, mapping, name, normalized, num_augmentations, '
    'num_deviations, num_iterations, power, ramp_end, ramp_start, rampup, rate, reduction, rule, '
-   'stop_target, temperature, threshold, unlabeled, weight, xi'),
+   'stop_target, temperature, threshold, unlabeled, warmup, weight, xi'),
 ])
 def test_unknown_key(key, text):
   assert unknown_key(key) == text
