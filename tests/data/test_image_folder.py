@@ -173,6 +173,6 @@ def test_no_unlabeled_image_is_an_error_that_says_what_to_do():
   with pytest.raises(UserError) as info:
     data.Sampler(12, 0, 2, 2)
   assert str(info.value) == (
-    'num_labeled: all 12 training images are labeled, and none is left unlabeled; allowed: '
+    'num_labeled: all 12 training images have a label, so there are no unlabeled ones; allowed: '
     'fewer, or unlabeled=all'
   )

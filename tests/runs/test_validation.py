@@ -165,8 +165,8 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
   ('data.nam', f'data.nam: unknown key, nearest data.name; allowed under data: {DATA}'),
   ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
   ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alignment, alpha, '
-   'beta, decay, decay_after_rampup, epsilon, fairness_weight, form, function, highest_threshold, '
-   'layer_weights, layers, lowest_threshold, mapping, name, normalized, num_augmentations, '
+   'beta, concentration, decay, decay_after_rampup, epsilon, fairness_weight, form, function, '
+   'highest_threshold, layer_weights, layers, lowest_threshold, mapping, name, normalized, num_augmentations, '
    'num_deviations, num_iterations, power, ramp_end, ramp_start, rampup, rate, reduction, rule, '
    'stop_target, temperature, threshold, unlabeled, warmup, weight, xi'),
 ])
@@ -224,6 +224,7 @@ def test_choices(key, value, allowed):
   ('network.dropout_rate', 0.0, 1.0, '[0, 1)'),
   ('network.batch_norm_momentum', 0.0, 1.0, '[0, 1)'),
   ('network.batch_norm_epsilon', 1e-3, -1e-5, '[0, 1]'),
+  ('objective.alpha', 1.0, 1.1, '[0, 1]'),
   ('objective.beta', 0.0, -0.1, '[0, 1]'),
   ('seed', 2**31 - 1, 2**31, '[0, 2147483647]'),
   ('seed', 0, -1, '[0, 2147483647]'),

@@ -60,7 +60,7 @@ def mixed_passes(
     weight: float,
     rampup: float,
     temperature: float,
-    alpha: float,
+    concentration: float,
     num_augmentations: int,
     reduction: Reduction,
 ) -> ContextTerm:
@@ -89,7 +89,7 @@ def mixed_passes(
     targets = jnp.where(is_labeled[:, None], known, sharpened(guessed, temperature))
     # Of labeled images, the first view alone.
     valid = ~is_labeled[None] | (jnp.arange(num_augmentations) == 0)[:, None]
-    mix = mixing(mix_key, valid.reshape(-1), alpha)
+    mix = mixing(mix_key, valid.reshape(-1), concentration)
     mixed = mix(images.reshape(-1, *images.shape[2:])).reshape(images.shape)
     soft = mix(jnp.tile(targets, (num_augmentations, 1))).reshape(-1, *targets.shape)
 
@@ -110,7 +110,7 @@ def mixmatch(
     weight: Amount = 75.0,
     rampup: Share = 0.25,
     temperature: Annotated[float, Range(1e-3, 1e3)] = 0.5,
-    alpha: Annotated[float, Range(1e-3, 1e3)] = 0.75,
+    concentration: Annotated[float, Range(1e-3, 1e3)] = 0.75,
     num_augmentations: Annotated[int, Range(1, 100)] = 2,
     reduction: Reduction = 'group',
 ) -> Objective:
@@ -122,9 +122,9 @@ def mixmatch(
     weight: weight of the unlabeled observations' loss after its linear ramp, lambda_U.
     rampup: length of the ramp, a share of the training.
     temperature: T, by which guessed labels are sharpened.
-    alpha: of the Beta distribution that shares of a mix are drawn from.
+    concentration: alpha of the distribution Beta(alpha, alpha) that shares of a mix are drawn from.
     num_augmentations: K, the views of an unlabeled image, over which its label is guessed.
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
-  term = mixed_passes(weight, rampup, temperature, alpha, num_augmentations, reduction)
+  term = mixed_passes(weight, rampup, temperature, concentration, num_augmentations, reduction)
   return Objective([(1.0, term)], inverts=False)
