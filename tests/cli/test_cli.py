@@ -146,7 +146,7 @@ ERRORS = {
                          'data.image_size: not an option of the data set digits; allowed: none',
                          ()),
   'every digit labeled': ([DIGITS, '--config.data.num_labeled=None'],
-                          'data.num_labeled: all 1297 training images are labeled',
+                          'data.num_labeled: all 1297 training images have a label',
                           ('data.unlabeled=all',)),
   'config with a syntax error': (['--config={tmp}/syntax_error.py'], '', ('syntax_error.py',)),
   'config without get_config': (['--config={tmp}/no_get_config.py'], '', ('no_get_config.py',)),

@@ -166,9 +166,9 @@ def test_layers_are_no_deeper_than_the_network(layers, text):
   ('data.name.first', f'data.name.first: unknown key; allowed under data: {DATA}'),
   ('objective.gamma', 'objective.gamma: unknown key; allowed under objective: alignment, alpha, '
    'beta, concentration, decay, decay_after_rampup, epsilon, fairness_weight, form, function, '
-   'highest_threshold, layer_weights, layers, lowest_threshold, mapping, name, normalized, num_augmentations, '
-   'num_deviations, num_iterations, power, ramp_end, ramp_start, rampup, rate, reduction, rule, '
-   'stop_target, temperature, threshold, unlabeled, warmup, weight, xi'),
+   'highest_threshold, layer_weights, layers, lowest_threshold, mapping, name, normalized, '
+   'num_augmentations, num_deviations, num_iterations, power, ramp_end, ramp_start, rampup, rate, '
+   'reduction, rule, stop_target, temperature, threshold, unlabeled, warmup, weight, xi'),
 ])
 def test_unknown_key(key, text):
   assert unknown_key(key) == text
