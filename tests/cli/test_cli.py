@@ -343,15 +343,19 @@ def test_same_command_finishes_the_run(interrupted_run, terminal_run):
 
 
 def test_plain_lines_without_a_terminal(interrupted_run):
-  for _, _, stderr in (interrupted_run['first'], interrupted_run['second']):
+  for name in ('first', 'second'):
+    stderr = interrupted_run[name][2]
     assert '\x1b' not in stderr and '\r' not in stderr
     lines = stderr.splitlines()
     shown = [line for line in lines if not line.startswith(('interrupted', 'next: '))]
     data, shown = shown[:12], shown[12:]
     assert data[0] == 'digits: 50 labeled, 1247 unlabeled, 500 test images; 10 classes'
     assert data[1:3] == ['  class  labeled  in all  test', '  0            5     132    46']
+    assert shown.pop(0).startswith('shown, in the loss or not: CE, cross-entropy of labeled')
     if shown[0].startswith('the loss'):
       assert 'information' in shown.pop(0)
+    if name == 'second':
+      assert re.fullmatch(rf'resuming at step \d+ of {STEPS}', shown.pop(0))
     assert re.fullmatch(r'compiling, about \d+ s', shown.pop(0))
     assert shown
     for line in shown:
