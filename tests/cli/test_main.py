@@ -197,12 +197,12 @@ def test_a_configuration_by_name_and_one_with_a_module_beside_it(call, tmp_path)
 def test_the_next_command_names_the_file_of_an_own_network(call, tmp_path):
   (tmp_path / 'mine.py').write_text(
     'from multiscale_inversion import networks\n'
-    'from multiscale_inversion.configs import digits_50\n'
-    'from multiscale_inversion.networks.mlp import MLP\n\n\n'
+    'from multiscale_inversion.networks.mlp import MLP\n'
+    'from multiscale_inversion.runs import defaults\n\n\n'
     'class Mine(MLP):\n  pass\n\n\n'
     "networks.register('mine', Mine)\n\n\n"
-    "def get_config():\n  config = digits_50.get_config()\n  config.network = {'name': 'mine'}\n"
-    '  return config\n'
+    "def get_config():\n  config = defaults.get_config()\n  config.data.name = 'digits'\n"
+    "  config.data.num_labeled, config.network.name = 50, 'mine'\n  return config\n"
   )
   done = call(tmp_path, 'train', '--config=mine.py', '--config.num_steps=1', '--workdir=own')
   proposed = 'evaluate --workdir=own --config=mine.py'
@@ -227,7 +227,7 @@ def test_help_and_version(call, tmp_path):
   (['train', '--config=digits_5'], '--config: no file digits_5: it is not there'),
   (['train', '--config=digits_500'], ', nearest digits_50; allowed: digits_50, folder, mnist_50'),
   (['train', '--dta=images'], "Unknown command line flag 'dta', nearest --data; allowed: --config"),
-  (['predict', '--dta=images'], "Unknown command line flag 'dta'; allowed: --config"),
+  (['predict', '--dta=images'], "Unknown command line flag 'dta'"),
   (['predict', '--data=images', 'a.png'], '--data: not a flag of this program'),
   (['predict', 'a.png'], '--workdir: missing'),
   (['predict', '--workdir=runs/images', '--format=xml', 'a.png'],
