@@ -15,6 +15,7 @@ ALL, FEWER, ANY = 'all', 'fewer', 'any'
 _EXPECTED = re.compile(
     r'warning: |next: |epoch [\d.]+/|folder: |\[\d+/\d+\] |reconstructions: |/.*\.png$|'
     r'/.*: no (?:curves|reconstructions) drawn: |\S+: \d+ table\(s\) renewed|'
+    r'shown, in the loss or not: |resuming at step \d+|'
     r'compiling, about |the loss contains information |  class +labeled |  .+(?: +\d+){3}$'
 )
 _INTERNAL = re.compile(r'Traceback|stack trace|terminate called|Check failed|Fatal Python error')
