@@ -22,6 +22,7 @@ import sys
 import jax
 
 from benchmarks import program, targets, timing
+from benchmarks.programs import exit_status
 from multiscale_inversion import precision
 from multiscale_inversion.errors import UserError
 
@@ -90,12 +91,8 @@ def main() -> int:
   parser.add_argument('--out')
   program.add_options(parser)
   jax.config.update('jax_platforms', 'cpu')  # a device is left to the processes that compile for it
-  try:
-    compile_all(parser.parse_args())
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-  return 0
+  arguments = parser.parse_args()
+  return exit_status(lambda: compile_all(arguments))
 
 
 if __name__ == '__main__':

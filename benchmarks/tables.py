@@ -8,9 +8,10 @@ from the result file named there.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.programs import exit_status
 from experiments.reporting.tables import markdown as table
 from experiments.reporting.tables import renew
 from multiscale_inversion import files
@@ -258,14 +259,18 @@ def render(path: str) -> str:
 
 def main() -> int:
   """Run the program; return its exit status."""
-  try:
-    for path in sys.argv[1:]:
-      if not renew(path, {'benchmark': render}):
-        raise UserError(f'{path}: no table between <!-- benchmark: FILE --> and its end')
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-  return 0
+  return exit_status(lambda: renew_all(sys.argv[1:]))
+
+
+def renew_all(pages: Sequence[str]) -> None:
+  """Renew the tables of pages.
+
+  Raises:
+    UserError: if a page has none.
+  """
+  for path in pages:
+    if not renew(path, {'benchmark': render}):
+      raise UserError(f'{path}: no table between <!-- benchmark: FILE --> and its end')
 
 
 if __name__ == '__main__':

@@ -28,6 +28,11 @@ def _check_kind(y: Any) -> None:
     )
 
 
+def _has_label(y: np.ndarray) -> np.ndarray:
+  """Return where labels [N] say a class, bool, shape [N]: everywhere, if they are no numbers."""
+  return y != _UNLABELED if np.issubdtype(y.dtype, np.number) else np.ones(len(y), bool)
+
+
 # Arrays of several axes are images and sequences.
 _CHECKS: dict[str, Any] = {'dtype': [np.float32, np.uint8], 'allow_nd': True}
 
@@ -108,9 +113,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
     _check_kind(y)
     X, y = validate_data(self, X, y, **_CHECKS)
     check_classification_targets(y)
-    has_label = np.ones(len(y), bool)
-    if np.issubdtype(y.dtype, np.number):
-      has_label = y != _UNLABELED
+    has_label = _has_label(y)
     self.classes_, codes = np.unique(y[has_label], return_inverse=True)
     if len(self.classes_) < 2:
       raise ValueError(f'y has {len(self.classes_)} class; allowed: at least 2 with a label')
@@ -156,7 +159,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
       ValueError: if no observation has a label, or for wrong data.
     """
     y = np.asarray(y)
-    has_label = y != _UNLABELED if np.issubdtype(y.dtype, np.number) else np.ones(len(y), bool)
+    has_label = _has_label(y)
     if not has_label.any():
       raise ValueError('y: no label (-1 means none); allowed: at least one to score by')
     predicted = self.predict(X)

@@ -23,9 +23,8 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> TrainedNetwor
 
   Of a folder it is the network that the run evaluates, from the latest checkpoint: if the objective
   averages parameters, the averaged ones with their batch statistics; with `keep_best`, the one with
-  the lowest validation error so far. The run may be unfinished, and
-  may have trained on any number of other devices. Neither the optimizer's state nor a data set is
-  read.
+  the lowest validation error so far. The run may be unfinished, and may have trained on any number
+  of other devices. Neither the optimizer's state nor a data set is read.
 
   Args:
     path: the file or the folder.

@@ -262,8 +262,7 @@ def initial_variables(
   """Return the variables that a training starts from: given, or those that `init_from` names."""
   if given is not None or config.init_from is None:
     return given
-  with named_as_keys(seed='init_from'):
-    return loading.load(config.init_from).variables
+  return loading.load(config.init_from).variables
 
 
 def _check_validation(config: ConfigDict, dataset: data.Dataset) -> None:

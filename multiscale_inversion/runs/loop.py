@@ -122,9 +122,8 @@ def _check_given_data(
 ) -> None:
   """Check that a finished run is of the data that are given anew: in memory, or by another path.
 
-  So are the weights that it started from.
-
-  Data in the place where they were are not read again.
+  The weights that it started from are then checked, too. Data in the place where they were are not
+  read again.
   """
   if given is None and folder.config()['data'].get('data_dir') == config.data.data_dir:
     return
@@ -222,7 +221,6 @@ class _Run:
 
   def train(self, should_stop: Callable[[int], bool]) -> None:
     """Train to the end."""
-    pace = self._pace
     if not self._is_over():
       if parallel.any_process(should_stop(self._step)):
         raise self._interrupted()  # before the compilation, which takes long
@@ -230,14 +228,14 @@ class _Run:
     while not self._is_over():
       boundary = self._next_boundary()
       count, save = parallel.from_main_process(
-          [pace.next_count(boundary - self._step), self._checkpoint_due()]
+          [self._pace.next_count(boundary - self._step), self._checkpoint_due()]
       )
-      with pace.timed(count):
+      with self._pace.timed(count):
         self._loop_state = jax.block_until_ready(self._loop.advance(self._loop_state, count))
       self._step += count
       if self._step == boundary:
         self._record()
-      self._show(pace.steps_per_second)
+      self._show()
       unfinished = not self._is_over()
       stop = unfinished and parallel.any_process(should_stop(self._step))
       if save or stop or not unfinished:
@@ -253,8 +251,9 @@ class _Run:
     """Take up what was best by validation."""
     self._validation_errors = found.notes.get('validation_errors', [])
     if 'kept' in found.notes:
-      variables = self._checkpoints.restore_variables()
-      self._kept.restore(found.notes['kept'], variables and variables.tree)
+      # Of a run that keeps nothing, they need not be read.
+      best = self._checkpoints.restore_variables() if self._config.keep_best else None
+      self._kept.restore(found.notes['kept'], best and best.tree)
 
   def _interrupted(self) -> Interrupted:
     return Interrupted(f'interrupted at step {self._step} of {self._num_steps}')
@@ -337,34 +336,33 @@ class _Run:
   def _test(self) -> list[dict[str, float]]:
     """Evaluate, and return each seed's scalars."""
     variables = self._setup.training_step.evaluated(self._loop_state.state)
-    test = self._measured('test', variables, self._setup.test_data)
-    validation = self._measured('validation', variables, self._setup.validation_data)
-    self._test_errors = [scalars['test/error'] for scalars in test if scalars]
-    self._validation_errors = [scalars['validation/error'] for scalars in validation if scalars]
-    if self._validation_errors:
-      of_host = self._devices.first(variables)
-      self._kept.update(self._step, self._validation_errors, self._test_errors, of_host)
-    return [one | other for one, other in zip(test, validation, strict=True)]
-
-  def _measured(
-      self, part: str, variables: Any, evaluated: evaluation.EvaluationData | None
-  ) -> list[dict[str, float]]:
-    """Return each seed's error in percent and cross-entropy; nothing without images."""
-    if evaluated is None:
-      return [{} for _ in self._seeds]
-    measured = self._setup.execution.fetch(self._evaluate(variables, evaluated))
-    if part == 'test':
-      self._confusions = [means['confusion'].astype(int) for means in measured]
-    return [
-        {
+    test = self._measured(variables, self._setup.test_data)
+    validation = self._measured(variables, self._setup.validation_data)
+    self._confusions = [means['confusion'].astype(int) for means in test]
+    self._test_errors = _percents(test)
+    self._validation_errors = _percents(validation)
+    if validation:
+      first = self._devices.first(variables)
+      self._kept.update(self._step, self._validation_errors, self._test_errors, first)
+    scalars: list[dict[str, float]] = [{} for _ in self._seeds]
+    for part, measured in (('test', test), ('validation', validation)):
+      for own, means in zip(scalars, measured, strict=False):  # there may be no images
+        own.update({
             f'{part}/error': 100 * means['error'].value(),
             f'{part}/cross_entropy': means['cross_entropy'].value(),
             f'{part}/balanced_error': quality.balanced_error(means['confusion']),
-        }
-        for means in measured
-    ]
+        })
+    return scalars
 
-  def _show(self, steps_per_second: float | None) -> None:
+  def _measured(
+      self, variables: Any, evaluated: evaluation.EvaluationData | None
+  ) -> list[dict[str, Any]]:
+    """Return each seed's metrics, see `evaluation.make_evaluation`; none without images."""
+    if evaluated is None:
+      return []
+    return self._setup.execution.fetch(self._evaluate(variables, evaluated))
+
+  def _show(self) -> None:
     status = display.Status(
         self._step,
         self._num_steps,
@@ -372,7 +370,7 @@ class _Run:
         self._num_steps / self._steps_per_epoch,
         mean_scalars(self._scalars) if self._scalars else {},
         statistics.mean(self._test_errors) if self._test_errors else None,
-        steps_per_second,
+        self._pace.steps_per_second,
         statistics.mean(self._validation_errors) if self._validation_errors else None,
     )
     self._display.show(status, final=self._is_over())
@@ -388,9 +386,9 @@ class _Run:
     """
     loop_state = jax.device_get(self._devices.first(self._loop_state))
     state = loop_state.state
-    variables = jax.device_get(self._setup.training_step.evaluated(state))
-    if self._kept.variables is not None:
-      variables = self._kept.variables
+    variables = self._kept.variables
+    if variables is None:
+      variables = jax.device_get(self._setup.training_step.evaluated(state))
     if not all_finite((state.variables(), state.opt_state, variables)):
       raise self._diverged(f'parameters are not finite at step {self._step}')
     self._callbacks.on_checkpoint(self._step)
@@ -438,14 +436,12 @@ class _Run:
     )
 
   def _each_seed(self) -> dict[str, Any]:
-    """Return the entries of a finished run of several seeds; none for a single seed."""
+    """Return the entries of a finished run about its seed, or about each of several."""
     seeds = self._seeds
     errors: Sequence[float | None] = self._test_errors or [None] * len(seeds)
-    validated = [
-        one | other for one, other in zip(self._validated(), self._confused(), strict=True)
-    ]
+    more = [one | other for one, other in zip(self._validated(), self._confused(), strict=True)]
     if len(seeds) == 1:
-      return validated[0]
+      return more[0]
     validation = self._validation_errors
     return {
         **({'validation_error': statistics.mean(validation)} if validation else {}),
@@ -453,10 +449,8 @@ class _Run:
         'seeds_mode': self._setup.execution.mode,
         'wall_time_shared_by': len(seeds),
         'seeds': tuple(
-            SeedResult(seed=seed, test_error=error, train=_rounded(scalars), **of_validation)
-            for seed, error, scalars, of_validation in zip(
-                seeds, errors, self._scalars, validated, strict=True
-            )
+            SeedResult(seed=seed, test_error=error, train=_rounded(scalars), **own)
+            for seed, error, scalars, own in zip(seeds, errors, self._scalars, more, strict=True)
         ),
     }
 
@@ -474,6 +468,11 @@ class _Run:
         {'validation_error': error, 'best': best and dataclasses.asdict(best)}
         for error, best in zip(self._validation_errors, self._kept.best, strict=True)
     ]
+
+
+def _percents(measured: Sequence[Mapping[str, Any]]) -> list[float]:
+  """Return each seed's error in percent."""
+  return [100 * means['error'].value() for means in measured]
 
 
 def _rounded(scalars: dict[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from multiscale_inversion.errors import UserError
+from multiscale_inversion.errors import check_whole
 from multiscale_inversion.options import Amount, Range, ShareBelowOne
 from multiscale_inversion.registry import Registry
 
@@ -126,8 +126,7 @@ def create(
   Raises:
     UserError: for an unknown name or option, or a value out of range.
   """
-  if accumulate_steps < 1:
-    raise UserError(f'{accumulate_steps}; allowed: at least 1', 'accumulate_steps')
+  check_whole('accumulate_steps', accumulate_steps, 1)
   by_update = schedule
   if accumulate_steps > 1:
     by_update = lambda count: schedule((count + 1) * accumulate_steps - 1)

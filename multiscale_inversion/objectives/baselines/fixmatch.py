@@ -68,5 +68,4 @@ def fixmatch(
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(strong_pass(threshold), reduction)
-  objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return objective
+  return add(labeled_cross_entropy_alone(reduction), (weight, term))

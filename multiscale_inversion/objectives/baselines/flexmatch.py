@@ -137,5 +137,4 @@ def flexmatch(
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(flexible_pass(threshold, mapping, warmup), reduction)
-  objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return objective
+  return add(labeled_cross_entropy_alone(reduction), (weight, term))

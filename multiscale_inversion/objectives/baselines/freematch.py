@@ -11,9 +11,7 @@ import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
 from multiscale_inversion.errors import UserError
-from multiscale_inversion.objectives.baselines.averaged_weights import (
-    moved_average,
-)
+from multiscale_inversion.objectives.baselines.averaged_weights import moved_average
 from multiscale_inversion.objectives.baselines.common import (
     labeled_cross_entropy_alone,
     mean_of_unlabeled,
@@ -170,5 +168,4 @@ def freematch(
     )
   thresholds = Thresholds(decay, lowest_threshold, highest_threshold)
   term = unlabeled(self_adaptive_pass(thresholds, weight, fairness_weight), reduction)
-  objective = add(labeled_cross_entropy_alone(reduction), term)
-  return objective
+  return add(labeled_cross_entropy_alone(reduction), term)

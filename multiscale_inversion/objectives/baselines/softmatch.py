@@ -10,9 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from multiscale_inversion import losses, parallel
-from multiscale_inversion.objectives.baselines.averaged_weights import (
-    moved_average,
-)
+from multiscale_inversion.objectives.baselines.averaged_weights import moved_average
 from multiscale_inversion.objectives.baselines.common import (
     labeled_cross_entropy_alone,
     mean_of_unlabeled,
@@ -114,5 +112,4 @@ def softmatch(
     reduction: over which observations a loss is averaged, see `objective.labeled`.
   """
   term = unlabeled(soft_pass(decay, num_deviations, alignment), reduction)
-  objective = add(labeled_cross_entropy_alone(reduction), (weight, term))
-  return objective
+  return add(labeled_cross_entropy_alone(reduction), (weight, term))
